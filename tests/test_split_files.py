@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ser_bench import registry
 from ser_bench.errors import DataError, LeakageError, UsageError
 from ser_bench.protocols import Dev, Listing, SplitFile, make_folds, read_split
 from ser_bench.suites import Suite, digest, load_suite
@@ -403,3 +406,31 @@ def test_a_foreign_file_that_does_not_fit_is_refused(tmp_path: Path, name: str) 
         read_split(write(tmp_path / name, "nothing: of the kind\n"))
     with pytest.raises(DataError, match="no split file in this folder"):
         read_split(write(tmp_path / "sub" / "a.txt", "").parent)
+
+
+@pytest.mark.parametrize(
+    ("suite", "corpus", "tested"),
+    [
+        ("emodb-emobox-5fold", "emodb", {"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79}),
+        (
+            "tess-emobox-split",
+            "tess",
+            dict.fromkeys(("angry", "disgust", "fear", "happy", "neutral", "ps", "sad"), 100),
+        ),
+        (
+            "crema-d-emobox-split",
+            "crema-d",
+            {**dict.fromkeys(("ANG", "DIS", "FEA", "HAP", "SAD"), 317), "NEU": 271},
+        ),
+    ],
+)
+def test_emoboxs_speaker_dependent_lists_test_the_right_number_of_each_emotion(
+    suite: str, corpus: str, tested: dict[str, int]
+) -> None:
+    protocol = load_suite(suite).protocol
+    assert isinstance(protocol, SplitFile) and protocol.declares == ("shared-speaker",)
+    reader = registry.load("corpora", corpus).reader
+    pattern = re.compile(getattr(reader, "pattern", None) or reader.reader.pattern)
+    names = [name for sides in protocol.listed.values() for name in sides["test"]]
+    assert len(set(names)) == len(names)
+    assert Counter(pattern.fullmatch(name)["emotion"] for name in names) == tested

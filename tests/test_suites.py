@@ -17,6 +17,7 @@ from ser_bench.suites import ALIASES, Suite, digest, load_suite, parse_suite, su
 BUNDLED = (
     "cafe-emobox-3fold",
     "cafe-serab",
+    "crema-d-emobox-split",
     "crema-d-emosuperb-5fold",
     "crema-d-fewshot8",
     "crema-d-random-5fold",
@@ -25,6 +26,7 @@ BUNDLED = (
     "crema-d-speaker-sentence",
     "demo",
     "demo-cross",
+    "emodb-emobox-5fold",
     "emodb-loso",
     "emodb-random-5fold",
     "emodb-serab",
@@ -48,6 +50,7 @@ BUNDLED = (
     "ravdess-speaker-5fold",
     "savee-loso",
     "subesco-emobox-5fold",
+    "tess-emobox-split",
     "tess-loso",
     "tess-random-5fold",
 )
