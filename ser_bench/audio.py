@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,8 @@ _LENGTH_UNKNOWN = 0x7FFFF000
 
 Fault = Literal["undecodable", "truncated", "silent"]
 Float32 = NDArray[np.float32]
+Alteration = Callable[[Float32, int], Float32]
+"""(samples, rate in Hz) -> other samples at the same rate; deterministic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +54,13 @@ class AudioSource:
         path: The file.
         start_s: Where the stretch starts, in seconds.
         end_s: Where it ends, in seconds; None for the end of the file.
+        transforms: What is done to the samples, in order, once they are at the rate asked for.
     """
 
     path: str
     start_s: float = 0.0
     end_s: float | None = None
+    transforms: tuple[Alteration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +118,24 @@ def decode(source: AudioSource, sample_rate_hz: int | None = None) -> tuple[Floa
         AudioError: If the file is no audio, is truncated, holds no samples or samples that are not finite.
     """
     samples, rate, _ = _read(source)
-    if sample_rate_hz is None or sample_rate_hz == rate:
-        return samples, rate
-    return resample(samples, rate, sample_rate_hz), sample_rate_hz
+    return at_rate(source, samples, rate, sample_rate_hz or rate), sample_rate_hz or rate
 
 
-def decode_known(source: AudioSource, content_id: str, sample_rate_hz: int) -> Float32:
-    """Return the samples of an utterance whose facts are known, at ``sample_rate_hz``.
+def at_rate(source: AudioSource, samples: Float32, native_hz: int, sample_rate_hz: int) -> Float32:
+    """Return the native ``samples`` of a source at ``sample_rate_hz``, with its transforms applied.
+
+    They come after the resampling, so that noise has its stated SNR in the band that a feature set sees, whatever
+    the corpus's own rate.
+    """
+    if native_hz != sample_rate_hz:
+        samples = resample(samples, native_hz, sample_rate_hz)
+    for transform in source.transforms:
+        samples = transform(samples, sample_rate_hz)
+    return samples
+
+
+def decode_known(source: AudioSource, content_id: str) -> tuple[Float32, int]:
+    """Return the samples of an utterance whose facts are known, not transformed, and their native rate in Hz.
 
     Raises:
         AudioError: As :func:`decode`, and if the samples are no longer those of ``content_id``: what is computed
@@ -128,7 +144,7 @@ def decode_known(source: AudioSource, content_id: str, sample_rate_hz: int) -> F
     samples, rate, _ = _read(source)
     if _content_id(samples, rate) != content_id:
         raise AudioError("undecodable", "its samples have changed since this run looked at them")
-    return samples if rate == sample_rate_hz else resample(samples, rate, sample_rate_hz)
+    return samples, rate
 
 
 def resample(samples: Float32, rate_hz: int, target_hz: int) -> Float32:

@@ -210,12 +210,15 @@ class LabelScheme:
 class DimensionScheme:
     """A dimension's numbers in three levels: at most the first cut is low, at least the second is high.
 
+    Or the numbers themselves, where ``numbers`` is true: models are asked for these, and the levels only deal folds.
+
     Attributes:
         name: What suites and boards call it.
         column: ``arousal``, ``valence`` or ``dominance``.
         cuts: The two cuts, on :attr:`scale`.
         scale: Lowest and highest value. A corpus on another scale is mapped onto this one linearly.
         classes: The levels, in the order of every confusion matrix.
+        numbers: Whether models are asked for the number.
     """
 
     classes: ClassVar[tuple[str, ...]] = ("low", "mid", "high")
@@ -223,6 +226,7 @@ class DimensionScheme:
     name: str
     column: str
     cuts: tuple[float, float]
+    numbers: bool = False
 
     def class_indices(self, values: Sequence[float], scale: tuple[float, float]) -> list[int]:
         """Return the level of each value, -1 where there is none (NaN) or it lies outside the scale.
@@ -275,9 +279,11 @@ SCHEMES = {
 """The named schemes of emotions. ``native`` is made per corpus by :func:`label_scheme`."""
 
 DIMENSION_SCHEMES = {
-    f"{column}-3": DimensionScheme(name=f"{column}-3", column=column, cuts=(2.5, 3.5)) for column in DIMENSIONS
+    name: DimensionScheme(name=name, column=column, cuts=(2.5, 3.5), numbers=name == column)
+    for column in DIMENSIONS
+    for name in (f"{column}-3", column)
 }
-"""The named schemes of numbers: three levels each."""
+"""The named schemes of numbers: three levels each, and the numbers themselves."""
 
 SCHEME_NAMES = (*SCHEMES, "native", *DIMENSION_SCHEMES)
 """Every name that :func:`label_scheme` knows."""

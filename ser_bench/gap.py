@@ -2,12 +2,14 @@
 
 Both suites score the same utterances, once with their speakers unseen and once with speakers shared; the gap is the
 difference of the two scores of the pooled test rows, its interval resamples (or deletes) whole speakers from both.
+Or the control is a suite of its own, a published protocol, which may test other utterances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -15,13 +17,34 @@ from numpy.typing import NDArray
 
 from ser_bench.errors import DataError, UsageError
 from ser_bench.metrics import METRICS
-from ser_bench.protocols import CrossCorpus, Dev, RandomKFold, Split
+from ser_bench.protocols import CrossCorpus, Dev, LeaveOneCorpusOut, RandomKFold, Split
 from ser_bench.records import GAP, Gap, GapRow, RunRecord, Score, read_gap, read_records
 from ser_bench.stats import FloatArray, Statistic, score_with_interval
 from ser_bench.store import write_atomically
 from ser_bench.suites import Suite
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _MOST_FOLDS = 10
+_COMPARED = ("uar", "war")
+
+UNPAIRED = "unpaired: other utterances are tested"
+"""How a difference came about that has no interval."""
+
+
+def check_counterpart(suite: Suite, control: Suite) -> None:
+    """Refuse a published counterpart with which a suite can't be compared.
+
+    Raises:
+        UsageError: If their labels, primary metrics or threads differ, or one of them has pairs of corpora.
+    """
+    for key in ("labels", "metrics", "threads"):
+        ours, theirs = getattr(suite, key), getattr(control, key)
+        if ours != theirs:
+            raise UsageError(f"--gap: {key} of {suite.name} is {ours!r}, but {theirs!r} of {control.name}, its control")
+    if any(isinstance(one.protocol, CrossCorpus | LeaveOneCorpusOut) for one in (suite, control)):
+        raise UsageError(f"--gap: {suite.name} or {control.name} trains and tests on different corpora")
 
 
 def control_suite(suite: Suite, split: Split, n_usable: int) -> Suite:
@@ -73,6 +96,8 @@ def measure_gap(
     control_folder: Path,
     control_records: Sequence[RunRecord],
     probes: Mapping[str, float],
+    *,
+    published: bool = False,
 ) -> Gap:
     """Return the gap of every row that both runs scored.
 
@@ -82,9 +107,10 @@ def measure_gap(
         control_folder: Run folder of its control.
         control_records: The control's records.
         probes: Feature set -> how well it tells the speakers (UAR).
+        published: Whether the control is a suite of its own, scored on all that it tests.
 
     Raises:
-        DataError: If the control lacks an utterance that the suite tested.
+        DataError: If a control of random folds lacks an utterance that the suite tested.
     """
     controls = {record.row: record for record in control_records if record.status == "ok"}
     rows = []
@@ -92,27 +118,20 @@ def measure_gap(
         control = controls.get(record.row)
         if record.status != "ok" or control is None or record.model.family == "baseline":
             continue
-        disjoint, shared = _confusions(folder, record, control_folder, control)
-        statistic = METRICS[record.suite.primary]
-        found = score_with_interval(_side_by_side(disjoint, shared), _difference(statistic), lowest=-1.0)
-        rows.append(
-            GapRow(
-                row=record.row,
-                run_id=record.run_id,
-                control_run_id=control.run_id,
-                features=record.features.name if record.features else None,
-                disjoint=float(statistic(disjoint.sum(axis=1)).mean()),
-                control=float(statistic(shared.sum(axis=1)).mean()),
-                gap=Score(
-                    value=found.value,
-                    low=found.low,
-                    high=found.high,
-                    method=found.method,
-                    n_speakers=found.n_speakers,
-                ),
-                speaker_probe=probes.get(record.features.name) if record.features else None,
-            )
+        sides = _sides(folder, record, control_folder, control, published)
+        found = _differences(record, sides)
+        primary = METRICS[record.suite.primary]
+        row = GapRow(
+            row=record.row,
+            run_id=record.run_id,
+            control_run_id=control.run_id,
+            features=record.features.name if record.features else None,
+            disjoint=_mean(primary, sides[0]),
+            control=_mean(primary, sides[1]),
+            gap=found[record.suite.primary],
+            speaker_probe=probes.get(record.features.name) if record.features else None,
         )
+        rows.append(_against_published(row, record, control, found) if published else row)
     first = control_records[0]
     scored = next((record for record in records if record.status == "ok"), records[0])
     return Gap(
@@ -123,6 +142,7 @@ def measure_gap(
         n_test=scored.n_test,
         n_speakers=sum(corpus.speakers for corpus in records[0].corpora),
         rows=tuple(rows),
+        control_suite=first.suite.name if published else None,
     )
 
 
@@ -140,7 +160,9 @@ def gap_faults(folder: Path, records: Sequence[RunRecord]) -> list[str]:
             f"{GAP}: its control, {gap.control_folder}, does not lie beside the run, so no figure of it can be checked"
         ]
     probes = {row.features: row.speaker_probe for row in gap.rows if row.features and row.speaker_probe is not None}
-    again = measure_gap(folder, records, control, read_records(control), probes)
+    again = measure_gap(
+        folder, records, control, read_records(control), probes, published=gap.control_suite is not None
+    )
     if again == gap:
         return []
     rows = {row.row: row for row in again.rows}
@@ -151,6 +173,43 @@ def gap_faults(folder: Path, records: Sequence[RunRecord]) -> list[str]:
 def write_gap(folder: Path, gap: Gap) -> None:
     """Store the gap beside the records that it is about."""
     write_atomically(folder / GAP, msgspec.json.format(msgspec.json.encode(gap), indent=1) + b"\n")
+
+
+def _against_published(row: GapRow, record: RunRecord, control: RunRecord, found: Mapping[str, Score]) -> GapRow:
+    """Return the row with what its source states, what its protocol gives here, and what is left of it."""
+    stated = (*control.suite.references, *record.suite.references)
+    kept = {*_COMPARED, record.suite.primary}
+    return msgspec.structs.replace(
+        row,
+        published=next((reference for reference in stated if reference.row == record.row), None),
+        reproduced={name: score for name, score in control.scores.items() if name in kept},
+        honest={name: score for name, score in record.scores.items() if name in kept},
+        differences=dict(found),
+    )
+
+
+Sides = tuple[NDArray[np.float64], NDArray[np.float64], bool]
+"""Confusion matrices by seed and speaker of suite and control, and whether they may be paired."""
+
+
+def _differences(record: RunRecord, sides: Sides) -> dict[str, Score]:
+    """Return metric -> control minus suite, with an interval over speakers where the two are paired."""
+    ours, theirs, paired = sides
+    differences = {}
+    for name in dict.fromkeys((*_COMPARED, record.suite.primary)):
+        statistic = METRICS[name]
+        if not paired:
+            differences[name] = Score(value=_mean(statistic, theirs) - _mean(statistic, ours), method=UNPAIRED)
+            continue
+        found = score_with_interval(_side_by_side(ours, theirs), _difference(statistic), lowest=-1.0)
+        differences[name] = Score(
+            value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
+        )
+    return differences
+
+
+def _mean(statistic: Statistic, counts: NDArray[np.float64]) -> float:
+    return float(statistic(counts.sum(axis=1)).mean())
 
 
 def _side_by_side(disjoint: NDArray[np.float64], shared: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,40 +228,51 @@ def _difference(statistic: Statistic) -> Statistic:
     return of
 
 
-def _confusions(
-    folder: Path, record: RunRecord, control_folder: Path, control: RunRecord
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the confusion matrices by seed and speaker of the same utterances in both runs.
+def _sides(folder: Path, record: RunRecord, control_folder: Path, control: RunRecord, published: bool) -> Sides:
+    """Return the confusion matrices of what both runs tested, for the seeds that both have.
+
+    Random folds are held against the suite on its own utterances. A published protocol is scored on all that it
+    tests, children too; it is paired where it tests at least the suite's utterances, and of the same speakers.
 
     Returns:
-        Shapes (n_seeds, n_speakers, K, K), speakers in the same order; seeds that both runs have.
+        Shapes (n_seeds, n_speakers, K, K), speakers in the same order where paired, else one for all.
     """
+    ours, theirs = _tested(folder, record), _tested(control_folder, control)
+    absent = set(ours["utterance_id"]) - set(theirs["utterance_id"])
+    if not published:
+        if absent:
+            raise DataError(f"{record.row}: the control lacks {len(absent)} tested utterances, first {min(absent)}")
+        theirs = theirs[theirs["utterance_id"].isin(set(ours["utterance_id"]))]
+    speakers = set(ours["speaker"])
+    paired = not absent and speakers == set(theirs["speaker"]) and ours["speaker"].notna().all()
+    seeds = sorted(set(ours["seed"]) & set(theirs["seed"]))
+    places = {name: place for place, name in enumerate(sorted(speakers))} if paired else {}
+    one, other = (_confusions(frame, seeds, places, record.suite.classes) for frame in (ours, theirs))
+    return one, other, bool(paired)
+
+
+def _tested(folder: Path, record: RunRecord) -> pd.DataFrame:
     import pandas as pd
 
-    frames = []
-    for where, of in ((folder, record), (control_folder, control)):
-        assert of.predictions is not None
-        columns = ["seed", "side", "utterance_id", "speaker", "truth", "predicted"]
-        frame = pd.read_parquet(where / of.predictions.path, columns=columns)
-        frames.append(frame[frame["side"] == "test"])
-    ours, theirs = frames
-    theirs = theirs[theirs["utterance_id"].isin(set(ours["utterance_id"]))]
-    absent = set(ours["utterance_id"]) - set(theirs["utterance_id"])
-    if absent:
-        raise DataError(f"{record.row}: the control lacks {len(absent)} tested utterances, first {min(absent)}")
-    seeds = sorted(set(ours["seed"]) & set(theirs["seed"]))
-    index = {name: place for place, name in enumerate(record.suite.classes)}
-    speakers = {name: place for place, name in enumerate(sorted(set(ours["speaker"])))}
-    found = []
-    for frame in (ours, theirs):
-        counts = np.zeros((len(seeds), len(speakers), len(index), len(index)))
-        kept = frame[frame["seed"].isin(seeds)]
-        at = (
-            kept["seed"].map({seed: place for place, seed in enumerate(seeds)}),
-            kept["speaker"].map(speakers),
-            kept["truth"].map(index),
-            kept["predicted"].map(index),
-        )
-        np.add.at(counts, tuple(values.to_numpy(dtype=np.int64) for values in at), 1)
-        found.append(counts)
-    return found[0], found[1]
+    assert record.predictions is not None
+    columns = ["seed", "side", "utterance_id", "speaker", "truth", "predicted"]
+    frame = pd.read_parquet(folder / record.predictions.path, columns=columns)
+    return frame[frame["side"] == "test"]
+
+
+def _confusions(
+    frame: pd.DataFrame, seeds: Sequence[int], speakers: Mapping[str, int], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return matrices (n_seeds, n_speakers, K, K), truth down; without ``speakers`` all rows count as one speaker's."""
+    index = {name: place for place, name in enumerate(classes)}
+    counts = np.zeros((len(seeds), max(1, len(speakers)), len(index), len(index)))
+    kept = frame[frame["seed"].isin(seeds)]
+    who = kept["speaker"].map(speakers) if speakers else kept["seed"] * 0
+    at = (
+        kept["seed"].map({seed: place for place, seed in enumerate(seeds)}),
+        who,
+        kept["truth"].map(index),
+        kept["predicted"].map(index),
+    )
+    np.add.at(counts, tuple(values.to_numpy(dtype=np.int64) for values in at), 1)
+    return counts

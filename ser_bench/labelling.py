@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,8 @@ class Labelled:
     """What a scheme makes of a corpus's usable utterances.
 
     Attributes:
-        classes: Class index per row of the audit's table, -1 where the scheme drops it, shape (n_usable,).
+        classes: Class index per row of the audit's table, -1 where the scheme drops it, shape (n_usable,). Of schemes
+            of numbers it is the level.
         dropped: Reason -> utterances that are not used, the audit's reasons included; with those that are kept
             they add up to what the audit found.
         merged: ``calm→neutral`` -> kept utterances that are counted as another class.
@@ -78,6 +80,30 @@ def vote_shares(table: UtteranceTable, scheme: Scheme) -> Float64 | None:
         if found is not None:
             shares[code] = found
     return None if np.isnan(shares).all() else shares[codes]
+
+
+def in_numbers(scheme: Scheme) -> bool:
+    """Whether models are asked for numbers, not for classes."""
+    return isinstance(scheme, DimensionScheme) and scheme.numbers
+
+
+def ratings_of(table: UtteranceTable, scheme: Scheme) -> Float64 | None:
+    """Return the number of each utterance, shape (n_utterances,), under a scheme of numbers; else None."""
+    return np.array(table.column(scheme.column), dtype=np.float64) if in_numbers(scheme) else None
+
+
+def refuse_unequal_scales(audits: Sequence[Audit], scheme: Scheme) -> None:
+    """Refuse numbers of several corpora that mean different things: levels can be compared then, numbers can't.
+
+    Raises:
+        DataError: If two corpora state other scales.
+    """
+    scales = {found.corpus.name: found.corpus.scales.get(scheme.column) for found in audits}
+    if in_numbers(scheme) and len(set(scales.values())) > 1:
+        stated = ", ".join(f"{name} {list(scale) if scale else 'none'}" for name, scale in scales.items())
+        raise DataError(
+            f"{scheme.column} has other scales in the corpora: {stated}", hint=f'labels = "{scheme.column}-3"'
+        )
 
 
 def _scale(found: Audit, scheme: DimensionScheme, values: Float64) -> tuple[float, float]:

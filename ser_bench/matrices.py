@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_bench.audio import AudioSource
 from ser_bench.cells import ORACLE, Row, feature_digest, oracle_values, slug
+from ser_bench.children import Child
 from ser_bench.features.contract import FeatureSet
+from ser_bench.features.tables import TableRows, table_of
 from ser_bench.normalise import near_constant_columns
 from ser_bench.prepare import Prepared, Workshop, is_cross_corpus
-from ser_bench.store import PackedStore
+from ser_bench.store import PackedStore, digest
 from ser_bench.suites import Suite
 
 _BATCH = 16
@@ -53,25 +56,27 @@ def lay_out(
         laid[None] = _tickets(prepared, scratch)
     if canary == ORACLE:
         for name, found in sets.items():
-            values, offsets = oracle_values(found, prepared.classes, len(prepared.scheme.classes))
+            values, offsets = oracle_values(found, prepared)
             laid[name] = _laid_out(scratch, name, found.kind, found.columns, values, offsets)
         return laid
-    rate = suite.sample_rate_hz
-    stores = {
-        name: PackedStore(workshop.store / "features" / f"{slug(name)}-{feature_digest(name, found, rate)}")
-        for name, found in sets.items()
-    }
-    failed = _extract(stores, prepared, workshop, rate)
-    keys = list(prepared.table.column("content_id"))
+    for name, found in sets.items():
+        if table := table_of(found):
+            augmented = any(row.augment and row.features == name for row in rows)
+            laid[name] = _joined(table, found, prepared, scratch, augmented and bool(prepared.children))
+    sets = {name: found for name, found in sets.items() if name not in laid}
+    keys = prepared.sound_keys
+    child = {one.key: one for one in prepared.children + prepared.child_rows}
+    source = dict(zip(keys, prepared.sources(), strict=True))
+    stores, failed = extract(sets, source, child, workshop, suite.sample_rate_hz)
     for name, found in sets.items():
         bad = stores[name].missing(keys)
         if bad:
-            path = prepared.table.column("path")[keys.index(bad[0])]
+            path = prepared.table.column("path")[prepared.origins[keys.index(bad[0])]]
             laid[name] = (
                 f"features {name}: {len(bad)} utterances failed, first {path}: {failed.get(bad[0], 'no answer')}"
             )
             continue
-        target = scratch / f"{slug(name)}.npy"
+        target = _target(scratch, name)
         offsets = stores[name].gather(keys, target)
         laid[name] = _described(found, target, offsets, prepared, is_cross_corpus(suite))
     return laid
@@ -82,16 +87,46 @@ def _tickets(prepared: Prepared, scratch: Path) -> Features:
 
     It tells utterances apart (a chance model throws its die per utterance) and tells nothing about their sound.
     """
-    numbers = [int(content[:6], 16) / 2**24 for content in prepared.table.column("content_id")]
+    numbers = [int(content[:6], 16) / 2**24 for content in prepared.sound_keys]
     np.save(scratch / "tickets.npy", np.array(numbers, dtype=np.float32)[:, None])
     return Features(values=str(scratch / "tickets.npy"), offsets=None, columns=("ticket",))
 
 
+def extract(
+    sets: Mapping[str, FeatureSet],
+    source: Mapping[str, AudioSource],
+    child: Mapping[str, Child],
+    workshop: Workshop,
+    suite_rate_hz: int,
+) -> tuple[dict[str, PackedStore], dict[str, str]]:
+    """Extract what is missing, every utterance decoded once for all sets.
+
+    Args:
+        sets: Name -> feature set.
+        source: What the features are stored under -> where the sound lies. Of an utterance it is the ``content_id``.
+        child: Those of them that are children.
+        workshop: Store, executor, progress.
+        suite_rate_hz: Rate of sets that state none.
+
+    Returns:
+        The sets' stores, and for what could not be extracted the reason.
+    """
+    stores = {
+        name: PackedStore(workshop.store / "features" / f"{slug(name)}-{feature_digest(name, found, suite_rate_hz)}")
+        for name, found in sets.items()
+    }
+    return stores, _extract(
+        stores, source, child, workshop, {name: found.rate_hz(suite_rate_hz) for name, found in sets.items()}
+    )
+
+
 def _extract(
-    stores: Mapping[str, PackedStore], prepared: Prepared, workshop: Workshop, sample_rate_hz: int
+    stores: Mapping[str, PackedStore],
+    source: Mapping[str, AudioSource],
+    child: Mapping[str, Child],
+    workshop: Workshop,
+    rates_hz: Mapping[str, int | None],
 ) -> dict[str, str]:
-    table = prepared.table
-    source = dict(zip(table.column("content_id"), prepared.sources(), strict=True))
     for store in stores.values():
         store.set_damaged_aside(source)
     missing = {name: set(store.missing(source)) for name, store in stores.items()}
@@ -109,17 +144,13 @@ def _extract(
                 source[k].start_s,
                 source[k].end_s,
                 [n for n, keys in missing.items() if k in keys],
+                *([child[k].content_id, [t.to_plain() for t in child[k].transforms]] if k in child else [k, []]),
             ]
             for k in keys
         ]
-        folders = {name: str(store.folder) for name, store in stores.items() if missing[name]}
-        task = {
-            "task": "features",
-            "items": items,
-            "sets": folders,
-            "sample_rate_hz": sample_rate_hz,
-        }
-        return workshop.submit(task)
+        sets = {name: [str(store.folder), rates_hz[name]] for name, store in stores.items() if missing[name]}
+        # Workers of their own: a cell may have left a framework in the others beside which openSMILE can't start.
+        return workshop.submit({"task": "features", "items": items, "sets": sets}, framework="features")
 
     batches = [todo[at : at + _BATCH] for at in range(0, len(todo), _BATCH)]
     first = submit(batches[0])
@@ -151,9 +182,24 @@ def _laid_out(
     values: NDArray[np.float32],
     offsets: NDArray[np.int64],
 ) -> Features:
-    target = scratch / f"{slug(name)}.npy"
+    target = _target(scratch, name)
     np.save(target, values)
     return Features(values=str(target), offsets=_offsets_file(target, offsets, kind), columns=columns)
+
+
+def _target(scratch: Path, name: str) -> Path:
+    return scratch / f"{slug(name)[-40:]}-{digest(name)[:8]}.npy"  # names can be paths, and slugs alike
+
+
+def _joined(table: TableRows, found: FeatureSet, prepared: Prepared, scratch: Path, augmented: bool) -> Features | str:
+    """Return a table's values of the utterances; why there are none for a model that is fed their children, too."""
+    if augmented:
+        return f"features {found.name}: a table made elsewhere holds no augmented children: augment = false"
+    target = _target(scratch, table.sha256)
+    np.save(target, table.of(list(prepared.table.column("utterance_id"))))
+    told = f"{found.name} was made elsewhere: its cost is not known, nor on which utterances it was fitted, if on any"
+    features = _described(found, target, np.empty(0, dtype=np.int64), prepared, cross_corpus=False)
+    return replace(features, warnings=(told, *features.warnings))
 
 
 def _offsets_file(target: Path, offsets: NDArray[np.int64], kind: str) -> str | None:
@@ -170,7 +216,7 @@ def _described(
     """Return the laid-out features, with a warning for columns that are (nearly) constant within a corpus."""
     warnings = []
     if found.kind == "vector":
-        values = np.load(target, mmap_mode="r", allow_pickle=False)
+        values = np.load(target, mmap_mode="r", allow_pickle=False)[: len(prepared.table)]
         corpora = prepared.table.column("corpus")
         for name in dict.fromkeys(corpora):
             columns = near_constant_columns(np.asarray(values[corpora == name]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,11 @@ class Normaliser:
             int(code): _frames_of(np.flatnonzero(groups == code), offsets) for code in np.unique(groups[groups >= 0])
         }
         return Normaliser(kind, training, {code: _moments(values, at) for code, at in own.items() if len(at) > 1})
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return ``kind``, ``mean`` and ``scale`` as plain types; groups are the table's own and are left out."""
+        mean, scale = (None, None) if self.training is None else (part.tolist() for part in self.training)
+        return {"kind": self.kind, "mean": mean, "scale": scale}
 
     def apply(self, values: Float32, groups: Ints) -> Float32:
         """Return rows normalised, float32, same shape.

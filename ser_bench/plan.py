@@ -20,7 +20,16 @@ from ser_bench.store import digest
 from ser_bench.suites import Suite
 from ser_bench.suites import digest as suite_digest
 
-SCORING_SOURCES = ("recording.py", "scoring.py", "groups.py", "metrics.py", "stats.py")
+SCORING_SOURCES = (
+    "recording.py",
+    "scoring.py",
+    "choices.py",
+    "groups.py",
+    "metrics.py",
+    "rating_metrics.py",
+    "rating_scores.py",
+    "stats.py",
+)
 """Source that a record depends on beside its cells: where it changes, records are written anew, from stored cells."""
 
 
@@ -56,6 +65,9 @@ class Run:
         out: Where run folders go.
         canary: ``permuted``, ``oracle`` or None.
         failures: Key of a cell -> why it failed; filled while running.
+        keep_models: Whether fitted models are saved in the run's folder.
+        unkept: Label of a row -> why its models can't be kept; filled while running.
+        notes: What else the user should know of kept models; filled while running.
     """
 
     suite: Suite
@@ -66,6 +78,9 @@ class Run:
     out: Path
     canary: str | None = None
     failures: dict[str, str] = field(default_factory=dict)
+    keep_models: bool = False
+    unkept: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def cells(self) -> dict[str, list[Cell]]:
@@ -88,7 +103,10 @@ class Run:
         cells = tuple(c for c in self.cells[row.label] if pair is None or folds[c.fold].pair == pair)
         decisive = msgspec.json.encode([self.suite_ref, self.corpora_of(pair), row.label, pair, row.skip, row.device])
         run_id = digest(
-            decisive.decode(), machine.source_digest(*SCORING_SOURCES), *(f"{c.key} {c.fold} {c.seed}" for c in cells)
+            decisive.decode(),
+            machine.source_digest(*SCORING_SOURCES),
+            *filter(None, [row.cut]),
+            *(f"{c.key} {c.fold} {c.seed}" for c in cells),
         )[:16]
         return Planned(
             name=f"{number:03d}-{slug(row.label, *(pair or ()))}", row=row, pair=pair, cells=cells, run_id=run_id
@@ -109,9 +127,9 @@ class Run:
             digest=suite_digest(self.suite),
             protocol=in_words(self.suite.protocol),
             labels=self.prepared.scheme.name,
-            classes=self.prepared.scheme.classes,
+            classes=() if self.prepared.ratings is not None else self.prepared.scheme.classes,
             sample_rate_hz=self.suite.sample_rate_hz,
-            primary=self.suite.metrics.primary,
+            primary=self.suite.primary,
             declares=tuple(sorted({d for fold in self.prepared.split.folds for d in fold.declares})),
             dev_only=tuple(
                 sorted(

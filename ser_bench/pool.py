@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,13 +18,30 @@ from typing import Any
 ATTEMPTS = 2
 """A worker that dies is replaced and its task tried once more: a kill from outside costs a cell nothing."""
 
-_PINNED = (
+PINNED = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+"""What libraries read when they are loaded, to know how many threads to use."""
+
+_SHOW = """\
+import importlib.util, sys
+
+class Shown:
+    packages = {packages!r}
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name in cls.packages:
+            origin, folders = cls.packages[name]
+            return importlib.util.spec_from_file_location(name, origin, submodule_search_locations=folders)
+
+sys.meta_path.insert(0, Shown)
+"""
+# Packages of this environment that a worker in another one may import; nothing else of this one is on its path.
 _local = threading.local()
 _live: set[Worker] = set()
 _closing = threading.Event()
@@ -45,7 +63,9 @@ class Worker:
     """One worker process, with pinned threads and a memory limit.
 
     Args:
-        settings: ``threads``, ``log`` (file), ``memory_mib`` (0: none) and ``python`` (interpreter, None: this one).
+        settings: ``threads``, ``log`` (file), ``memory_mib`` (0: none) and ``python`` (interpreter, None: this one);
+            for another environment's interpreter also ``packages``: the top-level packages of this environment that
+            it is shown, name -> [file, folders of its modules].
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -57,9 +77,10 @@ class Worker:
         self._log_start = self._log_size()
         self._ending = threading.Lock()
         self._group = execnet.Group()
-        spec = ["popen", "execmodel=main_thread_only", *(f"env:{name}={settings['threads']}" for name in _PINNED)]
+        spec = ["popen", "execmodel=main_thread_only", *(f"env:{name}={settings['threads']}" for name in PINNED)]
         if settings.get("python"):
-            spec.append(f"python={settings['python']}")
+            spec.append(f"python={shlex.quote(settings['python'])} -I")
+        show = _SHOW.format(packages=settings["packages"]) if settings.get("packages") else ""
         call = f"serve(channel, {settings['log']!r}, {float(settings['memory_mib'])!r})"
         _live.add(self)
         try:
@@ -67,7 +88,7 @@ class Worker:
                 gateway = self._group.makegateway("//".join(spec))
             if _closing.is_set():  # whoever closes has looked at _live before this process was there
                 raise WorkerDiedError("interrupted")
-            self._channel = gateway.remote_exec(f"from ser_bench.worker import serve\n{call}")
+            self._channel = gateway.remote_exec(f"{show}from ser_bench.worker import serve\n{call}")
             self.pid = int(self._receive(120.0, lambda done, total: None)["ready"])
         except (OSError, EOFError, execnet.HostNotFound) as error:
             self.kill()

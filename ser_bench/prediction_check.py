@@ -12,6 +12,7 @@ import numpy as np
 from ser_bench.audio import file_digest
 from ser_bench.groups import group_scores
 from ser_bench.metrics import METRICS, confusion_matrix, soft_scores
+from ser_bench.rating_metrics import RATING_METRICS, rating_sums
 from ser_bench.records import GroupScores, RunRecord
 
 TOLERANCE = 1e-9
@@ -36,15 +37,15 @@ def prediction_faults(folder: Path, record: RunRecord) -> list[str]:
     if file_digest(path) != record.predictions.sha256:
         return [f"{record.predictions.path} is not the file that was scored (its SHA-256 differs)"]
     given = {name: score.value for name, score in record.scores.items()}
-    found = _scores(path, record.suite.classes)
+    found = _scores(path, record.suite.classes) if record.suite.classes else _rating_scores(path)
     faults = [
         f"{name} is {given.get(name)}, its predictions give {value}"
         for name, value in found.items()
-        if given.get(name) is None or abs(value - float(given[name] or 0.0)) > TOLERANCE
+        if not np.isclose(np.array(given.get(name), dtype=np.float64), value, 0, TOLERANCE, equal_nan=True)
     ]
     if record.soft is not None and record.soft.cross_entropy is not None:
         faults += _soft_faults(path, record.suite.classes, msgspec.structs.asdict(record.soft))
-    groups = _by_group(path, record)
+    groups = _by_group(path, record) if record.by_group else {}
     return faults + [
         f"recall by {name} is not what its predictions give"
         for name, recorded in record.by_group.items()
@@ -64,6 +65,16 @@ def _scores(path: Path, classes: tuple[str, ...]) -> dict[str, float]:
     return {
         name: float(np.mean([statistic(c.astype(np.float64)) for c in pooled])) for name, statistic in METRICS.items()
     }
+
+
+def _rating_scores(path: Path) -> dict[str, float]:
+    import pyarrow.parquet as pq
+
+    columns = ["truth_value", "predicted_value", "seed"]
+    table = pq.read_table(path, columns=columns, filters=[("side", "=", "test")])
+    truth, predicted, seeds = (table[name].to_numpy() for name in columns)
+    pooled = [rating_sums(truth[seeds == s], predicted[seeds == s]) for s in np.unique(seeds)]
+    return {name: float(np.mean([metric(sums) for sums in pooled])) for name, metric in RATING_METRICS.items()}
 
 
 def _soft_faults(path: Path, classes: tuple[str, ...], given: Mapping[str, float | None]) -> list[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ser_bench import machine
 from ser_bench.audio import AudioFacts, AudioSource, file_digest
+from ser_bench.children import Child, after_split, before_split, check_classes, in_words, parents_of
 from ser_bench.corpora.audit import Audit, audit, fingerprint
 from ser_bench.corpora.contract import Corpus
 from ser_bench.corpora.huggingface import DatasetsReader
@@ -25,9 +26,10 @@ from ser_bench.corpora.locate import data_folder, find_corpus_folder, resolve_co
 from ser_bench.corpora.sounds import near_duplicate_groups
 from ser_bench.emotions import Scheme
 from ser_bench.errors import DataError, LeakageError, PrerequisiteError, UsageError, did_you_mean
-from ser_bench.labelling import Float64, Labelled, label, vote_shares
+from ser_bench.labelling import Float64, Labelled, in_numbers, label, ratings_of, refuse_unequal_scales, vote_shares
 from ser_bench.pool import run_task
 from ser_bench.protocols import CrossCorpus, LeaveOneCorpusOut, Split, make_folds
+from ser_bench.protocols.spec import asks_for_sentences
 from ser_bench.records import CorpusRef
 from ser_bench.registry import import_object
 from ser_bench.store import PackedStore, digest
@@ -60,10 +62,10 @@ class Workshop:
     timeout_s: float
     progress: Progress
 
-    def submit(self, task: dict[str, Any]) -> Any:
-        """Hand a task to the executor; return its future."""
+    def submit(self, task: dict[str, Any], **worker: Any) -> Any:
+        """Hand a task to the executor, for a worker whose settings differ by ``worker``; return its future."""
         limit = self.timeout_s if task["task"] == "cell" else _PREPARATION_S
-        return self.executor.submit(run_task, {**task, "worker": dict(self.worker), "timeout_s": limit})
+        return self.executor.submit(run_task, {**task, "worker": {**self.worker, **worker}, "timeout_s": limit})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,11 @@ class Prepared:
         roots: Corpus name -> its folder.
         audits: The audits, for ``check`` and for messages.
         near_duplicates: Groups of rows that sound the same: reported, never refused.
+        children: What augmentation makes of the utterances, for their training alone; they are no rows of ``table``.
+        child_rows: Children that are rows of ``table``, its last ones: augmentation before the split, a published
+            mistake. No suite has both.
+        ratings: What models are asked for where the scheme is one of numbers: these, on the corpus's scale, one per
+            row; else None. The classes are their levels, then, and only deal folds.
     """
 
     table: UtteranceTable
@@ -92,12 +99,31 @@ class Prepared:
     roots: dict[str, Path]
     audits: tuple[Audit, ...]
     near_duplicates: tuple[tuple[int, ...], ...] = ()
+    children: tuple[Child, ...] = ()
+    child_rows: tuple[Child, ...] = ()
+    ratings: Float64 | None = None
+
+    @cached_property
+    def parents(self) -> NDArray[np.int64]:
+        """For each row that a fit may see the row that it was made from, -1 for the table's own; children come last."""
+        return parents_of(len(self.table), self.children)
+
+    @cached_property
+    def origins(self) -> NDArray[np.int64]:
+        """For each row that a fit may see the row of the table whose class, speaker and corpus are its own."""
+        return np.where(self.parents < 0, np.arange(len(self.parents)), self.parents)
+
+    @cached_property
+    def sound_keys(self) -> list[str]:
+        """What the features of each row that a fit may see are stored under."""
+        return [*self.table.column("content_id"), *(child.key for child in self.children)]
 
     @cached_property
     def fold_digests(self) -> tuple[str, ...]:
         """For each fold a digest of the samples, speakers and classes of each side and of what is fitted, in order."""
         content, speakers = self.table.column("content_id"), self.table.column("speaker")
-        lines = [f"{c} {s} {k}" for c, s, k in zip(content, speakers, self.classes.tolist(), strict=True)]
+        labels = (self.classes if self.ratings is None else self.ratings).tolist()
+        lines = [f"{c} {s} {k}" for c, s, k in zip(content, speakers, labels, strict=True)]
         row, names = np.array(lines, dtype=object), "\n".join(self.scheme.classes)
         return tuple(
             digest(names, *("\n".join(row[side]) for side in (f.train, f.dev, f.test, *chain(*f.inner), trained)))
@@ -118,14 +144,16 @@ class Prepared:
         return len(self.table) - sum(len(rows) for rows in self.split.excluded.values())
 
     def sources(self) -> list[AudioSource]:
-        """Return where each row's sound lies."""
-        frame = self.table.frame
-        return [
-            _source(self.roots[corpus], path, start, end)
-            for corpus, path, start, end in zip(
-                frame["corpus"], frame["path"], frame["start_s"], frame["end_s"], strict=True
-            )
-        ]
+        """Return where the sound of each row that a fit may see lies, and what is done to it."""
+        found = sources_of(self.table, self.roots)
+        made = [replace(found[child.parent], transforms=child.transforms) for child in self.children + self.child_rows]
+        return found[: len(found) - len(self.child_rows)] + made
+
+
+def sources_of(table: UtteranceTable, roots: Mapping[str, Path]) -> list[AudioSource]:
+    """Return where the sound of each utterance lies, corpora lying at ``roots``."""
+    places = (table.column(name) for name in ("corpus", "path", "start_s", "end_s"))
+    return [_source(roots[corpus], path, start, end) for corpus, path, start, end in zip(*places, strict=True)]
 
 
 def open_corpus(name: str, data: str | None, workshop: Workshop) -> tuple[Corpus, Path]:
@@ -184,6 +212,7 @@ def prepare(suite: Suite, data: str | None, workshop: Workshop) -> Prepared:
     emotions = tuple(sorted({e for found in audits for e in (found.corpus.emotions() or found.per_emotion)}))
     scheme = suite.scheme(emotions)
     _refuse_shared_people(audits)
+    refuse_unequal_scales(audits, scheme)
     labelled = [_labelled(found, scheme) for found in audits]
     dropped = {found.corpus.name: of.dropped for found, of in zip(audits, labelled, strict=True)}
     kept = [of.classes >= 0 for of in labelled]
@@ -197,7 +226,12 @@ def prepare(suite: Suite, data: str | None, workshop: Workshop) -> Prepared:
             f"all {len(clash):,} utterances have equal samples in another corpus of the suite; none is left"
         )
     table, classes = table.rows(~clash), classes[~clash]
-    votes = vote_shares(table, scheme)
+    if isinstance(suite.oversample, tuple):
+        check_classes(suite.oversample, scheme.classes, "oversample")
+    child_rows: tuple[Child, ...] = ()
+    if suite.augment_before_split:
+        child_rows, table, classes = before_split(suite.augment, table, classes, scheme.classes)
+    votes, ratings = vote_shares(table, scheme), ratings_of(table, scheme)
     if suite.targets == "soft" and votes is None:
         raise DataError(
             f'targets = "soft": no utterance of {", ".join(dropped)} has votes on a class of {scheme.name!r}',
@@ -216,23 +250,34 @@ def prepare(suite: Suite, data: str | None, workshop: Workshop) -> Prepared:
     )
     near = _near_duplicates(audits, table)
     split = _noted(split, near, table)
+    children: tuple[Child, ...] = ()
+    if suite.augment and not suite.augment_before_split:
+        disjoint = asks_for_sentences(suite.protocol)
+        children = after_split(suite.augment, table, classes, scheme.classes, split.folds, disjoint_sentences=disjoint)
+    if suite.augment:
+        told = in_words(suite.augment, split.folds, children or child_rows, rows=suite.augment_before_split)
+        split = replace(split, notes=(*split.notes, told))
     for reason, rows in split.excluded.items():
         for name, n in Counter(table.column("corpus")[rows]).items():
             dropped[name][reason] = dropped[name].get(reason, 0) + n
     used = np.ones(len(table), dtype=bool)
     for rows in split.excluded.values():
         used[rows] = False
+    used[len(used) - len(child_rows) :] = False  # children count as no utterances of their corpus
     corpora = tuple(_corpus_ref(found, table, classes, used, scheme, dropped[found.corpus.name]) for found in audits)
     return Prepared(
         table=table,
         classes=classes,
         votes=votes,
+        ratings=ratings,
         scheme=scheme,
         split=split,
         corpora=corpora,
         roots={found.corpus.name: found.root for found in audits},
         audits=tuple(audits),
         near_duplicates=near,
+        children=children,
+        child_rows=child_rows,
     )
 
 
@@ -352,7 +397,7 @@ def _corpus_ref(
         merged=scheme.merged(rows.column(scheme.column)),
         copies=found.copies,
         unselected=dict(found.unselected),
-        per_class={name: int(n) for name, n in zip(scheme.classes, counts, strict=True)},
+        per_class={} if in_numbers(scheme) else {name: int(n) for name, n in zip(scheme.classes, counts, strict=True)},
         fingerprint=fingerprint(rows),
         synthetic=corpus.access == "synthetic",
         examples=examples,

@@ -41,6 +41,7 @@ def probe_speakers(rows: Sequence[Row], prepared: Prepared, suite: Suite, worksh
         scratch = Path(folder)
         np.savez(scratch / "probe.npz", speakers=codes, part=part)
         fed = [row for row in rows if row.features and not row.skip]
+        shown = {row.features: row.features_name or "" for row in fed}
         laid = lay_out(fed, prepared, suite, workshop, canary=None, scratch=scratch)
         pending = {
             name: workshop.submit(
@@ -58,7 +59,7 @@ def probe_speakers(rows: Sequence[Row], prepared: Prepared, suite: Suite, worksh
         for name, future in pending.items():
             answer = future.result()
             if answer["ok"]:
-                found[name] = float(answer["uar"])
+                found[shown[name]] = float(answer["uar"])
             if step:
                 step(1)
     return found

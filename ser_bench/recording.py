@@ -12,10 +12,13 @@ import msgspec
 import numpy as np
 
 import ser_bench
-from ser_bench import machine, scoring
+from ser_bench import machine, registry, scoring
 from ser_bench.cells import ORACLE, Cell, Row
+from ser_bench.choices import choices_of
+from ser_bench.encoders import content_digests
 from ser_bench.errors import DataError
 from ser_bench.features.contract import FeatureSet
+from ser_bench.features.tables import table_of
 from ser_bench.matrices import Features
 from ser_bench.plan import SCORING_SOURCES, Planned, Run
 from ser_bench.protocols import Fold
@@ -35,6 +38,7 @@ from ser_bench.records import (
 from ser_bench.references import Approach
 from ser_bench.scoring import CellResult
 from ser_bench.store import write_atomically
+from ser_bench.suites import FULL
 
 
 def stored_records(run: Run) -> dict[str, RunRecord]:
@@ -60,7 +64,9 @@ def write_utterances(run: Run) -> None:
     """
     prepared = run.prepared
     names = np.array(prepared.scheme.classes, dtype=object)
-    frame = prepared.table.frame.assign(class_name=names[prepared.classes])
+    frame = prepared.table.frame.copy()
+    if prepared.ratings is None:
+        frame["class_name"] = names[prepared.classes]
     near = np.full(len(frame), np.nan)
     for number, rows in enumerate(prepared.near_duplicates):
         near[list(rows)] = number
@@ -99,9 +105,14 @@ def write_record(
         run_id=planned.run_id,
         row=row.label,
         suite=run.suite_ref,
-        model=_model_ref(row, fields.pop("chosen_parameters", {}), fields.pop("n_parameters", None)),
+        model=_model_ref(
+            row,
+            run.suite.targets == "values",
+            fields.pop("chosen_parameters", {}),
+            fields.pop("n_parameters", None),
+        ),
         features=_features_ref(run, row),
-        approach=_approach(row.feature_set),
+        approach=_approach(row),
         normalisation=row.normalise,
         corpora=run.corpora_of(planned.pair),
         train=planned.pair[0] if planned.pair else None,
@@ -181,12 +192,16 @@ def _scored(run: Run, planned: Planned, features: Features | str | None) -> dict
     path = Path("predictions") / f"{planned.name}.parquet"
     sha256, n = scoring.write_predictions(run.folder / path, run.prepared, results)
     warnings = list(features.warnings) if isinstance(features, Features) else []
+    if planned.row.cut:
+        warnings.append(f"budget cut: {planned.row.cut}; all of it: --budget {FULL}")
     if run.suite.targets == "soft" and planned.row.spec.family != "baseline":
         warnings.append(scoring.targets_note(run.prepared, results))
+    if (run.prepared.children or run.suite.oversample) and planned.row.feature_set and not planned.row.members:
+        warnings.append(scoring.augmentation_note(results))
     return {
         "status": "ok",
         **scoring.score_row(run.prepared, results),
-        "chosen_parameters": dict(scoring.chosen_of(run.prepared, results)),
+        **choices_of(scoring.metas_of(run.prepared, results)),
         "chosen": _chosen(planned.row, [run.prepared.split.folds[cell.fold] for cell in planned.cells]),
         "n_parameters": results[0][1].meta["facts"].get("n_parameters"),
         "predictions": PredictionsRef(path=str(path), sha256=sha256, n=n),
@@ -196,14 +211,23 @@ def _scored(run: Run, planned: Planned, features: Features | str | None) -> dict
 
 def _chosen(row: Row, folds: list[Fold]) -> dict[str, str]:
     """Return which rows chose what of a system; see :class:`~ser_bench.records.RunRecord`."""
+    if row.members:
+        told = [_chosen(member, folds) for member in row.members]
+        return {what: min((one[what] for one in told), key=_CHOOSERS.index) for what in told[0]}
     dev = "inner folds" if any(f.inner for f in folds) else "dev" if any(len(f.dev) for f in folds) else "nothing"
+    if (row.grid or row.spec.selects) and not all(len(f.judged) for f in folds):
+        dev = "inner folds"  # a search deals its own where the protocol gives none
     scaler = {"standard": "train", "speaker": "each speaker", "corpus": "each corpus", "all": "all"}
     return {
         "checkpoint": dev if row.spec.uses_dev else "nothing",
-        "features": "nothing",
+        "features": dev if row.spec.selects else "train" if row.spec.narrows else "nothing",
         "scaler": scaler.get(row.normalise, "nothing"),
         "params": dev if row.grid else "nothing",
     }
+
+
+_CHOOSERS = ("all", "each corpus", "each speaker", "dev", "inner folds", "train", "nothing")
+"""Who chose something, from what a reader must know first to what needs no word; for rows made of rows."""
 
 
 def _whole(run: Run, record: RunRecord) -> bool:
@@ -219,7 +243,7 @@ def _where(run: Run, cell: Cell) -> str:
     return f"{run.prepared.split.folds[cell.fold].fold_id}, seed {cell.seed}"
 
 
-def _model_ref(row: Row, chosen: dict[str, dict[str, Any]], n_parameters: int | None) -> ModelRef:
+def _model_ref(row: Row, values: bool, chosen: dict[str, dict[str, Any]], n_parameters: int | None) -> ModelRef:
     return ModelRef(
         name=row.spec.name,
         title=row.spec.title,
@@ -228,10 +252,11 @@ def _model_ref(row: Row, chosen: dict[str, dict[str, Any]], n_parameters: int | 
         family=row.spec.family,
         params=msgspec.to_builtins(row.params, str_keys=True),
         device=row.device,
-        uses_dev=row.spec.uses_dev or bool(row.grid),
-        targets="soft" if row.soft_targets else "hard",
+        uses_dev=row.spec.uses_dev or row.spec.selects or bool(row.grid),
+        targets="values" if values else "soft" if row.soft_targets else "hard",
         n_parameters=n_parameters,
         chosen=chosen,
+        cut=row.cut,
     )
 
 
@@ -240,32 +265,63 @@ def _features_ref(run: Run, row: Row) -> FeaturesRef | None:
     if found is None:
         return None
     return FeaturesRef(
-        name=row.features if run.canary != ORACLE and row.features else ORACLE,
+        name=ORACLE if run.canary == ORACLE else row.features_name or ORACLE,
         version=found.version,
         title=found.title if run.canary != ORACLE else "the class itself, with a little noise: a canary",
         n_columns=len(found.columns),
-        sample_rate_hz=run.suite.sample_rate_hz,
+        sample_rate_hz=found.rate_hz(run.suite.sample_rate_hz),
+        origin=_features_origin(row, found),
+        n_parameters=found.n_parameters,
     )
 
 
-def _approach(features: FeatureSet | None) -> Approach | None:
-    """Return what a row learns from: designed vectors, or frames, from which its model has to learn features."""
-    if features is None:
+def _features_origin(row: Row, found: FeatureSet) -> str:
+    if table := table_of(found):
+        return f"table {table.name}, sha256 {table.sha256}"
+    if found.files:
+        names = [Path(path).name for path in found.files]
+        digests = zip(names, content_digests(found.files), strict=True)
+        return "encoder, sha256 of " + ", ".join(f"{name} {sha256}" for name, sha256 in digests)
+    return registry.origin("features", row.features or "")
+
+
+def _approach(row: Row) -> Approach | None:
+    """Return what a row learns from: designed vectors, an encoder, or frames, from which it has to learn features.
+
+    A fusion learns from what the most of its rows asks for.
+    """
+    if row.members:
+        found = {_approach(member) for member in row.members}
+        return next((approach for approach in _APPROACHES if approach in found), None)
+    if row.feature_set is None:
         return None
-    return "scratch" if features.kind == "frames" else "hand-made"
+    if row.feature_set.pretrained or row.spec.pretrained:
+        return "self-supervised"
+    return "scratch" if row.feature_set.kind == "frames" else "hand-made"
+
+
+_APPROACHES: tuple[Approach, ...] = ("self-supervised", "scratch", "hand-made")
 
 
 def _environment(row: Row) -> Environment:
-    names = ("numpy", "scipy", "pandas", "pyarrow", "librosa", "soundfile", "soxr", *row.spec.packages)
+    own = row.environment
     return Environment(
-        python=platform.python_version(),
+        name=f"{own.name} {own.lock_digest}" if own else None,
+        python=own.python if own else platform.python_version(),
         platform=platform.platform(),
         cpu=machine.cpu_name(),
         n_cpus=machine.n_cpus(),
         memory_gib=machine.memory_gib(),
         gpu=machine.gpu_name() if row.device != "cpu" else None,
-        packages=machine.package_versions(names),
+        packages=_packages(row),
     )
+
+
+def _packages(row: Row) -> dict[str, str]:
+    """Return the versions where the model ran, and those of what decoded the sound for it."""
+    sound = machine.package_versions(("librosa", "soundfile", "soxr"))
+    named = [name for part in (row, *row.members) for name in part.spec.packages]
+    return {**sound, **row.package_versions(("numpy", "scipy", "pandas", "pyarrow", *named))}
 
 
 def _code() -> Code:

@@ -6,7 +6,7 @@ nothing in it is ever typed by hand. Unknown keys are refused, older schema vers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import msgspec
 from ser_bench.errors import DataError
 from ser_bench.references import Approach, Band, Reference
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 UTTERANCES = "utterances.parquet"
 """The utterance table in a run folder."""
@@ -33,9 +33,9 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Score(_Part, frozen=True):
     """A score with its interval.
 
-    ``value`` lies in [0, 1] and is null where nothing was scored. ``low``/``high`` bound the 95 % interval; where
-    they are null, ``method`` says why (e.g. ``none: 2 speakers``). ``n_speakers`` is the number of test speakers
-    that the interval resamples.
+    ``value`` lies in [0, 1], of CCC and Pearson in [-1, 1], of RMSE from 0 on; it is null where it is undefined.
+    ``low``/``high`` bound the 95 % interval; where they are null, ``method`` says why (e.g. ``none: 2 speakers``).
+    ``n_speakers`` is the number of test speakers that the interval resamples.
     """
 
     value: float | None
@@ -52,7 +52,7 @@ class SuiteRef(_Part, frozen=True):
     the sides do not share (``sentence``).
 
     ``references`` and ``bands`` are what its rows are held against. ``targets`` is what its models are asked to be
-    trained on: ``hard`` classes or ``soft`` votes.
+    trained on: ``hard`` classes, ``soft`` votes, or ``values``: the numbers of ``labels``, without ``classes``.
     """
 
     name: str
@@ -71,13 +71,14 @@ class SuiteRef(_Part, frozen=True):
     notes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     bands: tuple[Band, ...] = ()
-    targets: Literal["hard", "soft"] = "hard"
+    targets: Literal["hard", "soft", "values"] = "hard"
 
 
 class ModelRef(_Part, frozen=True):
     """The model of a row: ``origin`` is who ships it, ``chosen`` what a dev set chose (fold id -> parameters).
 
-    ``targets`` is what it was trained on: ``hard`` classes, or the annotators' ``soft`` votes.
+    ``targets`` is what it was trained on: ``hard`` classes, or the annotators' ``soft`` votes. ``cut`` says in words
+    what its source did more of (``5 of 200 epochs``).
     """
 
     name: str
@@ -90,17 +91,25 @@ class ModelRef(_Part, frozen=True):
     uses_dev: bool = False
     n_parameters: int | None = None
     chosen: dict[str, dict[str, Any]] = {}
-    targets: Literal["hard", "soft"] = "hard"
+    targets: Literal["hard", "soft", "values"] = "hard"
+    cut: str | None = None
 
 
 class FeaturesRef(_Part, frozen=True):
-    """The feature set of a row."""
+    """The feature set of a row.
+
+    ``sample_rate_hz`` is the rate of the samples that it got, null for each file's own. ``origin`` is who ships it, or
+    ``table`` and the file's name and digest where it was made elsewhere, or ``encoder`` and its files' digests.
+    ``n_parameters`` are those that it was learnt as, null where nothing was learnt or nobody knows.
+    """
 
     name: str
     version: int
     title: str
     n_columns: int
-    sample_rate_hz: int
+    sample_rate_hz: int | None
+    origin: str | None = None
+    n_parameters: int | None = None
 
 
 class CorpusRef(_Part, frozen=True):
@@ -191,14 +200,55 @@ class SoftScores(_Part, frozen=True):
 
 
 class FoldScore(_Part, frozen=True):
-    """UAR and WAR of one seed and fold, by side; dev is null where there is none."""
+    """UAR and WAR, or CCC and RMSE, of one seed and fold, by side; null where there is none, and of the other kind.
+
+    ``n_children`` counts the augmented children that the final model was fitted on beside its utterances,
+    ``n_repeated`` the repeats by oversampling; neither counts anywhere else.
+    """
 
     seed: int
     fold_id: str
-    train_uar: float
-    dev_uar: float | None
-    test_uar: float
-    test_war: float
+    train_uar: float | None = None
+    dev_uar: float | None = None
+    test_uar: float | None = None
+    test_war: float | None = None
+    n_children: int = 0
+    n_repeated: int = 0
+    train_ccc: float | None = None
+    dev_ccc: float | None = None
+    test_ccc: float | None = None
+    test_rmse: float | None = None
+
+
+class SearchPoint(_Part, frozen=True):
+    """One point of a grid: its parameters, and the primary scores that it got, per fold (and seed) one per judged part.
+
+    Parts are the dev set, or the inner folds in their order. The best mean is chosen, of equals the first.
+    """
+
+    params: dict[str, Any]
+    scores: dict[str, tuple[float, ...]]
+
+
+class SelectionStep(_Part, frozen=True):
+    """One step of a selection: what it ``dropped`` or ``added``, and the mean primary score afterwards."""
+
+    step: int
+    score: float
+    dropped: str | None = None
+    added: str | None = None
+
+
+class Importances(_Part, frozen=True):
+    """What columns, or groups of them, are worth: the largest of ``n``, means over folds and seeds.
+
+    ``kind`` is ``impurity``, ``gain`` or another of the model's own, ``coefficients`` (mean magnitude over the classes,
+    of normalised columns) or ``permutation``: what the primary score on judged rows loses when they are shuffled.
+    """
+
+    kind: str
+    n: int
+    values: dict[str, float]
 
 
 class Latency(_Part, frozen=True):
@@ -232,7 +282,11 @@ class Timing(_Part, frozen=True):
 
 
 class Environment(_Part, frozen=True):
-    """What ran it: interpreter, operating system, CPU, memory, GPU, and the versions of what mattered."""
+    """What ran it: interpreter, operating system, CPU, memory, GPU, and the versions of what mattered.
+
+    ``name`` is null, or the environment of its own that the model ran in and the digest of its lock; ``python`` and
+    ``packages`` are that one's, then, but what it lacks (librosa, soundfile, soxr) decoded and extracted outside it.
+    """
 
     python: str
     platform: str
@@ -241,6 +295,7 @@ class Environment(_Part, frozen=True):
     memory_gib: float
     gpu: str | None
     packages: dict[str, str]
+    name: str | None = None
 
 
 class Code(_Part, frozen=True):
@@ -265,11 +320,12 @@ class RunRecord(_Part, frozen=True):
 
     ``row`` is its label on the board, unique in a run. ``train`` and ``test`` are corpus names, set for
     cross-corpus rows only. ``folds_total`` counts the folds of the complete corpus. ``confusion`` sums the pooled
-    test rows over seeds: truth down, predicted across. ``sides`` maps train/dev/test to mean UAR. ``chosen`` says
-    which rows chose ``checkpoint``, ``features``, ``scaler`` and ``params``: ``train``, ``dev``, ``inner folds``,
+    test rows over seeds: truth down, predicted across. ``sides`` maps train/dev/test to mean UAR (or CCC). ``chosen``
+    says which rows chose ``checkpoint``, ``features``, ``scaler`` and ``params``: ``train``, ``dev``, ``inner folds``,
     ``each speaker`` / ``each corpus`` (transductive), ``all`` (a published mistake) or ``nothing``. ``by_group`` maps
     intensity and gender to recalls, null where nobody knows them. ``soft`` is null where no test row has votes,
-    ``approach`` for baselines.
+    ``approach`` for baselines. ``search`` holds every point that a grid tried, ``selection`` the path of a selection by
+    fold (and seed).
     """
 
     run_id: str
@@ -295,6 +351,9 @@ class RunRecord(_Part, frozen=True):
     uar_fold_mean: float | None = None
     uar_fold_sd: float | None = None
     uar_seed_sd: float | None = None
+    ccc_fold_mean: float | None = None
+    ccc_fold_sd: float | None = None
+    ccc_seed_sd: float | None = None
     sides: dict[str, float | None] = {}
     fold_scores: tuple[FoldScore, ...] = ()
     per_class: tuple[ClassScore, ...] = ()
@@ -308,6 +367,9 @@ class RunRecord(_Part, frozen=True):
     timing: Timing | None = None
     predictions: PredictionsRef | None = None
     chosen: dict[str, str] = {}
+    search: tuple[SearchPoint, ...] = ()
+    selection: dict[str, tuple[SelectionStep, ...]] = {}
+    importances: tuple[Importances, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -326,7 +388,9 @@ class RunRecord(_Part, frozen=True):
 class GapRow(_Part, frozen=True):
     """A model's score on unseen speakers, its score on the same utterances with speakers shared, and the difference.
 
-    ``speaker_probe`` is the UAR at which a linear discriminant on the same features tells the speakers apart.
+    ``speaker_probe`` is the UAR at which a linear discriminant on the same features tells the speakers apart. Where the
+    control is a published protocol: the ``published`` figure, the row's scores under that protocol (``reproduced``)
+    and under this suite's (``honest``), and ``differences``, metric by metric, of the two.
     """
 
     row: str
@@ -337,13 +401,18 @@ class GapRow(_Part, frozen=True):
     control: float
     gap: Score
     speaker_probe: float | None = None
+    published: Reference | None = None
+    reproduced: dict[str, Score] = {}
+    honest: dict[str, Score] = {}
+    differences: dict[str, Score] = {}
 
 
 class Gap(_Part, frozen=True):
-    """What shared speakers are worth, model by model: ``control`` minus ``disjoint``, paired on utterances.
+    """What shared speakers, or a published protocol, are worth, model by model: ``control`` minus ``disjoint``.
 
     ``control`` is the control's protocol in words, ``control_folder`` the name of its run folder beside this one;
-    chance of the speaker probe is 1 / ``n_speakers``.
+    chance of the speaker probe is 1 / ``n_speakers``. ``control_suite`` names the suite with the published protocol;
+    where it is null the control has random folds, and the same utterances are compared.
     """
 
     suite: str
@@ -353,11 +422,26 @@ class Gap(_Part, frozen=True):
     n_test: int
     n_speakers: int
     rows: tuple[GapRow, ...]
+    control_suite: str | None = None
 
 
 def encode(record: RunRecord) -> bytes:
     """Return the record as JSON, indented, the same bytes for the same record."""
     return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
+    """Rename the parameter that held an estimator's import path, which estimators within have the name of."""
+    model = raw.get("model")
+    params = model.get("params") if isinstance(model, dict) else None
+    if isinstance(model, dict) and isinstance(params, dict) and isinstance(params.get("estimator"), str):
+        renamed = {"import" if name == "estimator" else name: value for name, value in params.items()}
+        raw = {**raw, "model": {**model, "params": renamed}}
+    return {**raw, "schema_version": 2}
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""Version -> the step to the next one. Fields that a version added need none: they have defaults."""
 
 
 def decode(data: bytes, where: str = "record") -> RunRecord:
@@ -374,6 +458,8 @@ def decode(data: bytes, where: str = "record") -> RunRecord:
                 f"{where}: schema version {version}, this ser-bench reads up to {SCHEMA_VERSION}",
                 hint="pip install --upgrade ser-bench",
             )
+        for older in range(version if isinstance(version, int) else SCHEMA_VERSION, SCHEMA_VERSION):
+            raw = _UPGRADES[older](raw)
         return msgspec.convert(raw, RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{where}: not a run record ({error})") from None

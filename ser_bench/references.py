@@ -25,6 +25,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         source: Who reported it, and where.
         protocol: What exactly was tested, speaker-disjoint or not, in words.
         date: Year, or year and month (``2024-06``).
+        row: The row of the suite that is this system, rebuilt; null where none is.
         uar: Unweighted average recall in [0, 1]; null where it was not reported.
         war: Accuracy, same range.
         macro_f1: Macro-F1, same range.
@@ -35,6 +36,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source: str
     protocol: str
     date: str | None = None
+    row: str | None = None
     uar: float | None = None
     war: float | None = None
     macro_f1: float | None = None

@@ -11,10 +11,24 @@ from typing import Any, Literal
 
 from ser_bench.errors import PrerequisiteError, UsageError, did_you_mean
 
-Kind = Literal["models", "features", "corpora", "suites"]
-_SINGULAR = {"models": "model", "features": "feature set", "corpora": "corpus", "suites": "suite"}
+Kind = Literal["models", "features", "corpora", "suites", "environments"]
+_SINGULAR = {
+    "models": "model",
+    "features": "feature set",
+    "corpora": "corpus",
+    "suites": "suite",
+    "environments": "environment",
+}
 # By name: the contracts stand on higher layers, and may not be imported from here.
-_TYPES = {"models": "ModelSpec", "features": "FeatureSet", "corpora": "Corpus", "suites": "module"}
+_TYPES = {
+    "models": "ModelSpec",
+    "features": "FeatureSet",
+    "corpora": "Corpus",
+    "suites": "module",
+    "environments": "Environment",
+}
+_MADE: dict[str, str] = {"features": "ser_bench.features.named:named_set"}
+"""Who makes what bears no registered name (``logmel64+deltas``), or answers None; by name, for the same reason."""
 
 
 @cache
@@ -35,7 +49,7 @@ def entries(kind: Kind) -> dict[str, EntryPoint]:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """Return the object registered as ``name``: a ModelSpec, FeatureSet, Corpus, or the package of suites.
+    """Return the object registered as ``name``: a ModelSpec, FeatureSet, Corpus, Environment, or a package of suites.
 
     Raises:
         UsageError: If nothing bears the name; the message offers the nearest one.
@@ -43,8 +57,12 @@ def load(kind: Kind, name: str) -> Any:
     """
     known = entries(kind)
     if name not in known:
+        made = import_object(_MADE[kind])(name) if kind in _MADE else None
+        if made is not None:
+            return made
         raise UsageError(
-            f"unknown {_SINGULAR[kind]} {name!r}" + did_you_mean(name, known), hint=f"ser-bench list {kind}"
+            f"unknown {_SINGULAR[kind]} {name!r}" + did_you_mean(name, known),
+            hint="ser-bench env list" if kind == "environments" else f"ser-bench list {kind}",
         )
     point = known[name]
     whose = f"{_SINGULAR[kind]} {name!r} of {_owner(point)} ({point.value})"
@@ -63,9 +81,10 @@ def load(kind: Kind, name: str) -> Any:
 
 
 def origin(kind: Kind, name: str) -> str:
-    """Return ``distribution version`` of whoever registered ``name``."""
-    dist = entries(kind)[name].dist
-    return f"{dist.name} {dist.version}" if dist is not None else "unknown"
+    """Return ``distribution version`` of whoever registered ``name``, or the set that ``name`` is made from."""
+    known = entries(kind)
+    point = known.get(name) or known.get(name.partition("+")[0])
+    return f"{point.dist.name} {point.dist.version}" if point is not None and point.dist is not None else "unknown"
 
 
 def import_object(path: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +127,7 @@ def _entries(folder: Path, record: RunRecord, table: UtteranceTable) -> Assignme
     assert record.predictions is not None
     path = folder / record.predictions.path
     try:
-        frame = pd.read_parquet(path, columns=["fold", "side", "utterance_id", "speaker", "truth"])
+        frame = pd.read_parquet(path, columns=["fold", "side", "utterance_id", "speaker"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: can't be read: {error}") from None
     frame = frame.drop_duplicates(["fold", "side", "utterance_id"])
@@ -144,4 +144,9 @@ def _entries(folder: Path, record: RunRecord, table: UtteranceTable) -> Assignme
     ours = table.column("speaker")[rows[known]]
     if any(a != b for a, b in zip(told, ours, strict=True)):
         raise DataError(f"{path}: its speakers are not those of {UTTERANCES}: the files belong to different runs")
-    return Assignments.of(frame["fold"].tolist(), frame["side"].tolist(), rows.tolist(), frame["utterance_id"].tolist())
+    entries = Assignments.of(
+        frame["fold"].tolist(), frame["side"].tolist(), rows.tolist(), frame["utterance_id"].tolist()
+    )
+    parents = position.reindex(table.column("parent")[rows]).fillna(-1).to_numpy().astype(np.int64)
+    child = known & (parents >= 0)
+    return replace(entries, row=np.where(child, parents, rows), child=child)

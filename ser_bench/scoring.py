@@ -17,10 +17,12 @@ from ser_bench import metrics
 from ser_bench.cells import Cell
 from ser_bench.groups import GROUPS, group_scores
 from ser_bench.prepare import Prepared
+from ser_bench.rating_scores import mean_of_known, rating_fields, rating_fold
 from ser_bench.records import ClassScore, FoldRef, FoldScore, GroupScores, Score, SoftScores
 from ser_bench.stats import fold_mean_sd, score_with_interval
 from ser_bench.store import read_arrays
 
+_NUMBERS = ("truth_value", "predicted_value")
 _CELL_ARRAYS = {"meta", "train_labels", "dev_labels", "test_labels"}
 
 
@@ -30,8 +32,10 @@ class CellResult:
 
     Attributes:
         arrays: ``train``/``dev``/``test`` (table positions) with ``…_labels`` (predicted class indices), and
-            ``test_scores`` (n_test, n_classes) where the model gives scores.
-        meta: ``chosen``, ``search``, ``facts``, ``timing``, and ``latency`` where it was measured.
+            ``test_scores`` (n_test, n_classes) where the model gives scores. Where numbers are asked for, the labels
+            are the predicted numbers.
+        meta: ``chosen``, ``search`` (of each point ``params``, ``score`` and the ``scores`` that it is the mean of),
+            ``facts``, ``timing``, and ``latency`` where it was measured.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -49,7 +53,8 @@ def read_cell(path: Path, fold: Any) -> CellResult | None:
     # Positions are those of this run's table: the key covers who stands in the fold, not where in the table.
     arrays["test"] = fold.test.astype(np.int64)
     arrays["train"] = fold.fitted.astype(np.int64)
-    arrays["dev"] = fold.judged.astype(np.int64)[: len(arrays["dev_labels"])]
+    judged = fold.fitted[arrays.pop("judged")] if "judged" in arrays else fold.judged  # dealt by the worker, or not
+    arrays["dev"] = judged.astype(np.int64)[: len(arrays["dev_labels"])]
     return CellResult(arrays=arrays, meta=meta)
 
 
@@ -62,11 +67,31 @@ def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) ->
         prepared: The table and the classes.
         results: Every cell of the row, with its result.
     """
-    names = prepared.scheme.classes
-    n_classes = len(names)
     seeds = sorted({cell.seed for cell, _ in results})
     per_seed = [_pooled(prepared, [r for c, r in results if c.seed == seed]) for seed in seeds]
-    confusions = np.stack([_by_speaker(prepared, rows, labels, n_classes) for rows, labels in per_seed])
+    folds = [_fold_score(prepared, cell, result) for cell, result in results]
+    tested = per_seed[0][0]
+    if prepared.ratings is None:
+        fields = _class_fields(prepared, results, per_seed, folds)
+    else:
+        series = [(prepared.ratings[rows], predicted) for rows, predicted in per_seed]
+        fields = rating_fields(series, prepared.table.codes("speaker")[tested], folds)
+    return {
+        **fields,
+        "n_test": len(tested),
+        "n_test_speakers": prepared.table.rows(tested).n_speakers,
+        "test_fingerprint": _test_fingerprint(prepared, tested),
+    }
+
+
+def _class_fields(
+    prepared: Prepared,
+    results: Sequence[tuple[Cell, CellResult]],
+    per_seed: Sequence[tuple[NDArray[np.int64], NDArray[Any]]],
+    folds: Sequence[FoldScore],
+) -> dict[str, Any]:
+    names = prepared.scheme.classes
+    confusions = np.stack([_by_speaker(prepared, rows, labels, len(names)) for rows, labels in per_seed])
     tested = per_seed[0][0]
     unknown = int((prepared.table.codes("speaker")[tested] < 0).sum())
     scores = {}
@@ -81,29 +106,25 @@ def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) ->
         )
     pooled = confusions.sum(axis=(0, 1))
     seed_uar = metrics.uar_of_confusion(confusions.sum(axis=1))
-    folds = [_fold_score(prepared, cell, result) for cell, result in results]
-    by_fold = {fold.fold_id: [again.test_uar for again in folds if again.fold_id == fold.fold_id] for fold in folds}
-    mean, sd = fold_mean_sd([float(np.mean(uars)) for uars in by_fold.values()])
-    dev = [fold.dev_uar for fold in folds if fold.dev_uar is not None]
+    uars = [(fold.fold_id, fold.test_uar) for fold in folds if fold.test_uar is not None]
+    by_fold = {name: [uar for again, uar in uars if again == name] for name, _ in uars}
+    mean, sd = fold_mean_sd([float(np.mean(of)) for of in by_fold.values()])
     return {
         "scores": scores,
         "uar_fold_mean": mean,
         "uar_fold_sd": sd,
-        "uar_seed_sd": float(np.std(seed_uar, ddof=1)) if len(seeds) > 1 else None,
+        "uar_seed_sd": float(np.std(seed_uar, ddof=1)) if len(per_seed) > 1 else None,
         "sides": {
-            "train": float(np.mean([fold.train_uar for fold in folds])),
-            "dev": float(np.mean(dev)) if dev else None,
+            "train": mean_of_known([fold.train_uar for fold in folds]),
+            "dev": mean_of_known([fold.dev_uar for fold in folds]),
             "test": scores["uar"].value,
         },
         "fold_scores": tuple(folds),
-        "per_class": _class_scores(names, pooled, len(seeds)),
+        "per_class": _class_scores(names, pooled, len(per_seed)),
         "absent_classes": tuple(name for name, n in zip(names, pooled.sum(axis=1), strict=True) if n == 0),
         "confusion": tuple(tuple(int(n) for n in line) for line in pooled),
         "by_group": _by_group(prepared, per_seed),
         "soft": _soft_scores(prepared, results),
-        "n_test": len(tested),
-        "n_test_speakers": prepared.table.rows(tested).n_speakers,
-        "test_fingerprint": _test_fingerprint(prepared, tested),
     }
 
 
@@ -119,13 +140,23 @@ def targets_note(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]])
     return note if voted == len(train) else f"{note}; the label of the others counts as certain"
 
 
+def augmentation_note(results: Sequence[tuple[Cell, CellResult]]) -> str:
+    """Return how many children and repeats a row of a suite that augments or oversamples was fitted on."""
+    told = []
+    for key, what in (("n_children", "children"), ("n_repeated", "repeated rows")):
+        n = sorted(result.meta.get(key, 0) for _, result in results)
+        told += [f"{n[0]:,}{f' to {n[-1]:,}' if n[0] < n[-1] else ''} {what}"] if n[-1] else []
+    return f"trained on {' and '.join(told)} per fold, beside its utterances" if told else "trained without children"
+
+
 def prediction_warnings(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) -> list[str]:
     """Return what a reader of the row must know: constant predictions, folds without a dev set."""
+    truth, names = prepared.classes if prepared.ratings is None else prepared.ratings, prepared.scheme.classes
     constant = [
-        (cell, prepared.scheme.classes[int(result.arrays["test_labels"][0])])
+        (cell, names[int(first)] if prepared.ratings is None else round(float(first), 3))
         for cell, result in results
-        if len(np.unique(result.arrays["test_labels"])) == 1
-        and len(np.unique(prepared.classes[result.arrays["test"]])) > 1
+        for first in np.unique(result.arrays["test_labels"])[:1]
+        if len(np.unique(result.arrays["test_labels"])) == 1 and len(np.unique(truth[result.arrays["test"]])) > 1
     ]
     warnings = []
     if constant and results[0][0].row.spec.family != "baseline":
@@ -133,13 +164,16 @@ def prediction_warnings(prepared: Prepared, results: Sequence[tuple[Cell, CellRe
         fold = prepared.split.folds[cell.fold].fold_id
         warnings.append(
             f"constant predictions in {len(constant)} of {len(results)} cells "
-            f"(first: {name!r} for every test utterance of {fold}): UAR there is exactly 1/K"
+            f"(first: {name!r} for every test utterance of {fold}): "
+            + ("UAR there is exactly 1/K" if prepared.ratings is None else "CCC there is 0")
         )
     row = results[0][0].row
     without = sorted(
         {prepared.split.folds[c.fold].fold_id for c, _ in results if not len(prepared.split.folds[c.fold].judged)}
     )
-    if without and (row.spec.uses_dev or row.grid):
+    if without and (row.grid or row.spec.selects):
+        warnings.append(f"no dev set in {', '.join(without)}: chosen on inner folds of the training rows, by speaker")
+    elif without and row.spec.uses_dev:
         warnings.append(f"no dev set in {', '.join(without)}: no search, a fixed budget")
     notes = {note for cell, _ in results for note in prepared.split.folds[cell.fold].notes}
     for _, result in results:
@@ -171,8 +205,9 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
 
     Columns: seed, fold, side (train, dev, test), utterance_id, speaker, intensity, gender, truth, predicted, and for
     test rows one score per class where the model gives scores, and the annotators' share of each class where the
-    corpora carry votes. ``train`` rows are those that the final model was fitted on; ``dev`` rows stand beside them
-    only where a dev set chose something, with the predictions of the model that was fitted without them.
+    corpora carry votes. Where numbers are asked for, truth_value and predicted_value stand in place of all these
+    from truth on. ``train`` rows are those that the final model was fitted on; ``dev`` rows stand beside them only
+    where a dev set chose something, with the predictions of the model that was fitted without them.
     """
     from io import BytesIO
 
@@ -193,9 +228,11 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
                 "side": np.full(len(rows), side, dtype=object),
                 "utterance_id": prepared.table.column("utterance_id")[rows],
                 **{key: prepared.table.column(key)[rows] for key in ("speaker", *GROUPS)},
-                "truth": names[prepared.classes[rows]],
-                "predicted": names[labels],
             }
+            if prepared.ratings is not None:
+                parts.append(columns | {"truth_value": prepared.ratings[rows], "predicted_value": labels * 1.0})
+                continue
+            columns |= {"truth": names[prepared.classes[rows]], "predicted": names[labels]}
             scores = result.arrays.get("test_scores") if side == "test" else None
             for index, name in enumerate(prepared.scheme.classes):
                 columns[f"score_{name}"] = scores[:, index] if scores is not None else np.full(len(rows), np.nan)
@@ -208,7 +245,7 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
         {
             key: pa.array(
                 np.concatenate([part[key] for part in parts]),
-                type=None if key == "seed" or key.startswith(("score_", "votes_")) else text,
+                type=None if key == "seed" or key.startswith(("score_", "votes_", *_NUMBERS)) else text,
                 from_pandas=True,
             )
             for key in parts[0]
@@ -221,11 +258,11 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
     return hashlib.sha256(data).hexdigest(), table.num_rows
 
 
-def _pooled(prepared: Prepared, results: Sequence[CellResult]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pooled(prepared: Prepared, results: Sequence[CellResult]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     rows = np.concatenate([result.arrays["test"] for result in results])
     labels = np.concatenate([result.arrays["test_labels"] for result in results])
     order = np.argsort(rows, kind="stable")
-    return rows[order], labels[order].astype(np.int64)
+    return rows[order], labels[order].astype(np.int64 if prepared.ratings is None else np.float64)
 
 
 def _by_speaker(
@@ -263,14 +300,24 @@ def _soft_scores(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]])
 
 
 def _fold_score(prepared: Prepared, cell: Cell, result: CellResult) -> FoldScore:
+    more: dict[str, Any] = {
+        "seed": cell.seed,
+        "fold_id": prepared.split.folds[cell.fold].fold_id,
+        "n_children": result.meta.get("n_children", 0),
+        "n_repeated": result.meta.get("n_repeated", 0),
+    }
+    if prepared.ratings is not None:
+        arrays = result.arrays
+        sides = {s: (prepared.ratings[arrays[s]], arrays[f"{s}_labels"] * 1.0) for s in ("train", "dev", "test")}
+        return rating_fold(sides, **more)
+
     def uar(side: str) -> float:
         truth = prepared.classes[result.arrays[side]]
         return metrics.unweighted_average_recall(truth, result.arrays[f"{side}_labels"].astype(np.int64))
 
     truth = prepared.classes[result.arrays["test"]]
     return FoldScore(
-        seed=cell.seed,
-        fold_id=prepared.split.folds[cell.fold].fold_id,
+        **more,
         train_uar=uar("train"),
         dev_uar=uar("dev") if len(result.arrays["dev"]) else None,
         test_uar=uar("test"),
@@ -293,16 +340,15 @@ def _or_none(value: float) -> float | None:
 def _test_fingerprint(prepared: Prepared, rows: NDArray[np.int64]) -> str:
     ids, content = prepared.table.column("utterance_id"), prepared.table.column("content_id")
     names = prepared.scheme.classes
-    lines = (f"{ids[i]} {content[i]} {names[prepared.classes[i]]}" for i in rows)
+    labels = [names[index] for index in prepared.classes] if prepared.ratings is None else prepared.ratings.tolist()
+    lines = (f"{ids[i]} {content[i]} {labels[i]}" for i in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def chosen_of(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) -> Mapping[str, dict[str, Any]]:
-    """Return what the dev sets chose: ``fold`` or ``fold seed`` -> parameters."""
+def metas_of(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) -> dict[str, Mapping[str, Any]]:
+    """Return fold -> ``meta``, or ``fold, seed N`` -> ``meta`` where there are several seeds."""
     several = len({cell.seed for cell, _ in results}) > 1
-    chosen = {}
-    for cell, result in results:
-        if result.meta["chosen"]:
-            fold = prepared.split.folds[cell.fold].fold_id
-            chosen[f"{fold}, seed {cell.seed}" if several else fold] = result.meta["chosen"]
-    return chosen
+    return {
+        prepared.split.folds[cell.fold].fold_id + (f", seed {cell.seed}" if several else ""): result.meta
+        for cell, result in results
+    }

@@ -12,7 +12,7 @@ draw b                ``mean_s f(sum_g n_bg C_sg)``, n_b ~ Mult(G; 1/G)       Fi
 bootstrap, G >= 20    2.5 % and 97.5 % quantiles of 10,000 draws              Efron (1979)
 replicate (g)         ``mean_s f(sum_h C_sh - C_sg)``                         Tukey (1958)
 standard error        ``se^2 = (G-1)/G sum_g (replicate(g) - their mean)^2``  Efron & Stein (1981)
-jackknife, G = 3..19  value +- t(G-1; .975) se, clipped to [0, 1]             Tukey (1958)
+jackknife, G = 3..19  value +- t(G-1; .975) se, within the score's bounds     Tukey (1958)
 G <= 2                none: one degree of freedom bounds nothing
 ====================  ======================================================  ======================
 
@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
-"""Maps confusion matrices (..., K, K) to scores (...); NaN where a score is undefined."""
+"""Maps confusion matrices (..., K, K), or other sums over utterances, to scores (...); NaN where one is undefined."""
 
 N_DRAWS = 10_000
 BOOTSTRAP_FROM = 20
@@ -70,7 +70,13 @@ class Estimate:
 
 
 def score_with_interval(
-    confusions: NDArray[Any], statistic: Statistic, *, n_unknown: int = 0, lowest: float = 0.0
+    confusions: NDArray[Any],
+    statistic: Statistic,
+    *,
+    n_unknown: int = 0,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+    counted: bool = True,
 ) -> Estimate:
     """Return the mean over seeds of a score of the pooled folds, with the interval that its speakers allow.
 
@@ -84,12 +90,15 @@ def score_with_interval(
         n_unknown: Test utterances whose speaker is unknown. They count in the score, as one more entry of the
             speaker axis, and there is no interval, since nobody knows what to resample.
         lowest: The least value that the score can take: 0, or -1 for a difference of scores.
+        highest: The largest one.
+        counted: Whether the arrays are counts of answers by truth, which no two seeds may have unequal rows of; else
+            other sums over utterances, such as those of :mod:`ser_bench.rating_metrics`.
 
     Raises:
         ValueError: If the shape is another, a speaker has no utterance, or seeds scored unequal utterances.
     """
     counts = np.asarray(confusions, dtype=np.float64)
-    _check(counts)
+    _check(counts, counted)
     n_speakers = counts.shape[1] - (n_unknown > 0)
     value = float(statistic(counts.sum(axis=1)).mean())
 
@@ -107,7 +116,7 @@ def score_with_interval(
         replicates = jackknife_replicates(counts, statistic)
         if np.isnan(replicates).any():
             return without(f"undefined without some of the {n_speakers} speakers")
-        low, high = _jackknife_bounds(value, replicates, lowest)
+        low, high = _jackknife_bounds(value, replicates, lowest, highest)
         method = f"delete-one-speaker jackknife, t({n_speakers - 1})"
     else:
         draws = bootstrap_draws(counts, statistic)
@@ -177,23 +186,23 @@ def fold_mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _jackknife_bounds(value: float, replicates: FloatArray, lowest: float) -> tuple[float, float]:
+def _jackknife_bounds(value: float, replicates: FloatArray, lowest: float, highest: float) -> tuple[float, float]:
     from scipy.special import stdtrit
 
     n = len(replicates)
     se = math.sqrt((n - 1) / n * float(np.square(replicates - replicates.mean()).sum()))
     half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * se
-    return max(lowest, value - half), min(1.0, value + half)
+    return max(lowest, value - half), min(highest, value + half)
 
 
-def _check(confusions: FloatArray) -> None:
+def _check(confusions: FloatArray, counted: bool) -> None:
     shape = confusions.shape
     if len(shape) != 4 or shape[2] != shape[3] or 0 in shape:
         raise ValueError(f"confusions of shape (n_seeds, n_speakers, K, K), none of them 0, expected, got {shape}")
-    spoken = confusions.sum(axis=3)
-    silent = np.flatnonzero((spoken.sum(axis=2) == 0).any(axis=0))
+    silent = np.flatnonzero(~confusions.any(axis=(2, 3)).all(axis=0))
     if len(silent):
         raise ValueError(f"each speaker needs an utterance, speaker {silent[0]} (by position) has none")
+    spoken = confusions.sum(axis=3)
     unequal = np.flatnonzero((spoken != spoken[0]).any(axis=(1, 2)))
-    if len(unequal):
+    if counted and len(unequal):
         raise ValueError(f"seed {unequal[0]} (by position) scored other utterances than seed 0")

@@ -13,13 +13,21 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ser_bench import registry
-from ser_bench.emotions import SCHEME_NAMES, DimensionScheme, LabelScheme, Scheme, label_scheme
+from ser_bench.augment import Augment, read_augment
+from ser_bench.emotions import DIMENSIONS, SCHEME_NAMES, DimensionScheme, LabelScheme, Scheme, label_scheme
 from ser_bench.errors import PrerequisiteError, UsageError, did_you_mean
+from ser_bench.features.tables import SUFFIXES as TABLE_SUFFIXES
 from ser_bench.protocols import Dev, Protocol, RandomKFold, read_split
 from ser_bench.references import Band, Reference
 
 ALIASES = {"four-english-cross": "english-four-cross", "four-english-loco": "english-four-loco"}
 """Other names of bundled suites."""
+
+SHORT = "short"
+"""The budget that stands in a row's ``params``."""
+
+FULL = "full"
+"""The budget of a row's source, where a suite cuts it."""
 
 _WRONG_WORD = re.compile(r"Invalid enum value '(?P<word>.*)' - at (?:`key` in )?`\$\.?(?P<place>.*)`", re.DOTALL)
 
@@ -31,15 +39,18 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Metrics(_Strict, frozen=True):
-    """``primary`` ranks the board."""
+    """``primary`` ranks the board; None: ``uar``, or ``ccc`` where the targets are values."""
 
-    primary: Literal["uar", "war", "macro_f1"] = "uar"
+    primary: Literal["uar", "war", "macro_f1", "ccc"] | None = None
 
 
 class ModelEntry(_Strict, frozen=True):
     """One row of a suite: a registered model's name, or an import path, with what differs from its defaults.
 
-    ``label`` names the row (default: the model's name). ``grid`` maps parameters to values tried on the dev set.
+    ``label`` names the row (default: the model's name). ``grid`` maps parameters to values tried on the dev set, or on
+    inner folds. ``importances = "permutation"`` shuffles columns among judged rows and tells what the score loses.
+    ``augment = false`` trains it on the utterances alone, where the suite augments. ``budgets`` maps the names of
+    longer budgets to the parameters that they replace; with ``only_budget`` the row is skipped under any other.
     """
 
     model: str
@@ -48,6 +59,10 @@ class ModelEntry(_Strict, frozen=True):
     normalise: str | None = None
     params: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
+    importances: Literal["permutation"] | None = None
+    augment: bool = True
+    budgets: dict[str, dict[str, Any]] = {}
+    only_budget: str | None = None
 
     @property
     def row(self) -> str:
@@ -100,7 +115,8 @@ class Suite(_Strict, frozen=True):
         labels: Name of a label scheme, or a table that spells one out. In a suite's file also the path of a file
             that does, relative to the suite's folder; it is read with the suite.
         protocol: How folds are made; see :mod:`ser_bench.protocols`.
-        targets: ``hard``: models are trained on classes; ``soft``: those that can, on the annotators' votes.
+        targets: ``hard``: models are trained on classes; ``soft``: those that can, on the annotators' votes;
+            ``values``: on the numbers of ``labels``, which is ``arousal``, ``valence`` or ``dominance``.
         models: Row entries, or bare model names.
         features: Vector feature set of models that name none.
         frames: Frame feature set of models that name none.
@@ -110,9 +126,15 @@ class Suite(_Strict, frozen=True):
         seeds: Model seeds; deterministic models run with the first only.
         threads: Threads per worker; part of the result.
         metrics: The primary metric.
+        augment: What children training utterances get; see :mod:`ser_bench.augment`.
+        augment_before_split: A published mistake, for random protocols: children are dealt and tested as utterances.
+        oversample: Classes whose training rows are repeated until they are as frequent as the most frequent class;
+            true for all of them.
         notes: Sentences for the board, e.g. which published split this reproduces.
         references: Results that others published, shown apart.
         bands: Where published results lie; a result outside gets a warning.
+        control: The suite that repeats a published protocol with the same rows, this one being its honest counterpart;
+            ``run --gap`` runs it in place of random folds.
     """
 
     title: str
@@ -122,7 +144,7 @@ class Suite(_Strict, frozen=True):
     protocol: Protocol
     models: tuple[str | ModelEntry, ...]
     optional_corpora: tuple[str, ...] = ()
-    targets: Literal["hard", "soft"] = "hard"
+    targets: Literal["hard", "soft", "values"] = "hard"
     features: str = "stats180"
     frames: str = "logmel64"
     sample_rate_hz: int = 22050
@@ -131,15 +153,24 @@ class Suite(_Strict, frozen=True):
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
     metrics: Metrics = Metrics()
+    augment: tuple[Augment, ...] = ()
+    augment_before_split: bool = False
+    oversample: bool | tuple[str, ...] = False
     notes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     bands: tuple[Band, ...] = ()
+    control: str | None = None
     name: str = ""
 
     @property
     def entries(self) -> tuple[ModelEntry, ...]:
         """The rows, bare names made into entries."""
         return tuple(ModelEntry(model=m) if isinstance(m, str) else m for m in self.models)
+
+    @property
+    def primary(self) -> str:
+        """The score that ranks the board."""
+        return self.metrics.primary or ("ccc" if self.targets == "values" else "uar")
 
     def scheme(self, emotions: tuple[str, ...]) -> Scheme:
         """Return the label scheme; ``emotions`` are the corpora's own, for ``native``."""
@@ -151,10 +182,15 @@ class Suite(_Strict, frozen=True):
 def digest(suite: Suite) -> str:
     """Return a digest of what decides the folds and labels of a suite: all but its models, seeds and prose."""
     decisive = msgspec.structs.asdict(suite)
-    for key in ("models", "seeds", "title", "notes", "references", "bands", "name", "metrics"):
+    for key in ("models", "seeds", "title", "notes", "references", "bands", "name", "metrics", "control"):
         del decisive[key]
+    if is_table(suite.features):  # wherever it lies; what it holds is part of its rows' keys
+        decisive["features"] = Path(suite.features).name
     if suite.targets == "hard":  # a later key: suites without it keep their digest
         del decisive["targets"]
+    for key in ("augment", "augment_before_split", "oversample"):  # later keys, too
+        if not decisive[key]:
+            del decisive[key]
     return hashlib.sha256(msgspec.json.encode(decisive, order="deterministic")).hexdigest()[:16]
 
 
@@ -204,10 +240,16 @@ def parse_suite(data: bytes, name: str, where: str, folder: Path | None = None) 
     if folder is not None and _is_scheme_file(raw.get("labels")):
         raw["labels"] = msgspec.to_builtins(read_labels(str(folder / raw["labels"])))
     _read_listing(raw, folder, where)
+    for holder in (raw, *(entry for entry in raw.get("models", ()) if isinstance(entry, dict))):
+        if folder is not None and is_table(holder.get("features")):
+            holder["features"] = str(folder / holder["features"])
+    if folder is not None and str(raw.get("control", "")).endswith(".toml"):
+        raw["control"] = str(folder / raw["control"])
+    augment = read_augment(raw.pop("augment", []), where)
     if "name" in raw:
         raise UsageError(f"{where}: unknown key 'name' (a suite bears the name of its file)")
     try:
-        suite = msgspec.convert({**raw, "name": name}, Suite)
+        suite = msgspec.convert({**raw, "name": name, "augment": augment}, Suite)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{where}: {_explain(str(error), raw)}", hint="ser-bench show suite ravdess-actor-holdout"
@@ -254,8 +296,31 @@ def with_labels(suite: Suite, name: str) -> Suite:
     before, now = (given if isinstance(given, str) else given.name for given in (suite.labels, labels))
     note = f"Labels {now} instead of the suite's {before}: other scores than the suite's."
     changed = msgspec.structs.replace(suite, labels=labels, notes=(note, *suite.notes), references=(), bands=())
+    if (labels in DIMENSIONS) != (suite.targets == "values"):
+        targets: Literal["values", "hard"] = "values" if labels in DIMENSIONS else "hard"
+        changed = msgspec.structs.replace(changed, targets=targets, metrics=Metrics())
     _check(changed, f"--labels {name}")
     return changed
+
+
+def with_budget(suite: Suite, name: str) -> Suite:
+    """Return a suite whose rows have the parameters of a budget; ``short`` is what stands in their ``params``.
+
+    Raises:
+        UsageError: If no row knows that budget.
+    """
+    known = {SHORT, *(one for entry in suite.entries for one in (*entry.budgets, entry.only_budget) if one)}
+    if name not in known:
+        raise UsageError(f"--budget {name}: no row of {suite.name} has it" + did_you_mean(name, known))
+    entries = (
+        msgspec.structs.replace(
+            entry,
+            params={**entry.params, **entry.budgets.get(name, {})},
+            only_budget=None if entry.only_budget == name else entry.only_budget,
+        )
+        for entry in suite.entries
+    )
+    return msgspec.structs.replace(suite, models=tuple(entries))
 
 
 def load_scheme(name: str, emotions: tuple[str, ...] = ()) -> Scheme:
@@ -285,6 +350,11 @@ def _read_listing(raw: dict[str, Any], folder: Path | None, where: str) -> None:
     raw["protocol"] = {**protocol, "by": listing.by, "listed": listing.folds}
 
 
+def is_table(features: object) -> bool:
+    """Whether what a suite calls ``features`` is the path of a table made elsewhere, and no set's name."""
+    return isinstance(features, str) and features.endswith(TABLE_SUFFIXES)
+
+
 def _is_scheme_file(labels: object) -> bool:
     return isinstance(labels, str) and labels not in SCHEME_NAMES and (labels.endswith(".toml") or "/" in labels)
 
@@ -311,10 +381,8 @@ def _check(suite: Suite, where: str) -> None:
         for number, one in enumerate(entries, start=1):
             if fault := one.fault():
                 raise UsageError(f"{where}: {key}, entry {number}: {fault}")
-    rows = [entry.row for entry in suite.entries]
-    twice = {row for row in rows if rows.count(row) > 1}
-    if twice:
-        raise UsageError(f"{where}: two rows are called {twice.pop()!r}; give one of them a label")
+    _check_augmentation(suite, where)
+    _check_rows(suite, where)
     try:
         scheme = suite.scheme(("angry", "neutral"))
     except UsageError as error:
@@ -324,6 +392,45 @@ def _check(suite: Suite, where: str) -> None:
             f'{where}: targets = "soft" with labels = {scheme.name!r}: votes are for emotions, not for levels',
             hint='targets = "hard"',
         )
+    numbers = isinstance(scheme, DimensionScheme) and scheme.numbers
+    if numbers != (suite.targets == "values"):
+        raise UsageError(
+            f"{where}: targets = {suite.targets!r} with labels = {scheme.name!r}: values go with "
+            f"{', '.join(DIMENSIONS)}, and these with values",
+            hint=f'labels = "{scheme.name}-3"' if numbers else 'labels = "arousal"',
+        )
+    if (suite.primary == "ccc") != numbers:
+        raise UsageError(f"{where}: metrics.primary = {suite.primary!r} is no score of targets = {suite.targets!r}")
+
+
+def _check_rows(suite: Suite, where: str) -> None:
+    rows = [entry.row for entry in suite.entries]
+    if twice := {row for row in rows if rows.count(row) > 1}:
+        raise UsageError(f"{where}: two rows are called {twice.pop()!r}; give one of them a label")
+    if told := next((entry.row for entry in suite.entries if SHORT in (*entry.budgets, entry.only_budget)), None):
+        raise UsageError(f"{where}: row {told!r}: the budget {SHORT} is what stands in params")
+    stated = [reference.row for reference in suite.references if reference.row]
+    for row in stated:
+        if row not in rows:
+            raise UsageError(f"{where}: references: unknown row {row!r}" + did_you_mean(row, rows))
+        if stated.count(row) > 1:
+            raise UsageError(f"{where}: references: two are about the row {row!r}; the board shows one per row")
+
+
+def _check_augmentation(suite: Suite, where: str) -> None:
+    if not suite.augment_before_split:
+        return
+    if not suite.augment:
+        raise UsageError(f"{where}: augment_before_split without an [[augment]]: there is nothing to split")
+    control = isinstance(suite.protocol, RandomKFold) and "shared-sibling" in (suite.protocol.declares or ())
+    if not control:
+        raise UsageError(
+            f"{where}: augment_before_split puts children of one utterance on both sides: a mistake that only a "
+            "random protocol may repeat, and must declare",
+            hint='[protocol]\nkind = "random-kfold"\ndeclares = ["shared-sibling"]',
+        )
+    if told := next((entry.row for entry in suite.entries if not entry.augment), None):
+        raise UsageError(f"{where}: row {told!r}: augment = false, but augment_before_split makes rows for all models")
 
 
 def _explain(message: str, raw: dict[str, Any]) -> str:

@@ -18,11 +18,14 @@ from ser_bench.records import (
     FoldScore,
     GroupScore,
     GroupScores,
+    Importances,
     Latency,
     ModelRef,
     PredictionsRef,
     RunRecord,
     Score,
+    SearchPoint,
+    SelectionStep,
     SuiteRef,
     Timing,
 )
@@ -457,6 +460,13 @@ def hostile() -> list[RunRecord]:
         row = record(name, of="mlp", suite=at, corpora=(corpus,), run_id=f"{i}{name}", created=name)
         own = replace(row.features, name=name, title=name)
         row = replace(row, model=bad, features=own, normalisation=name, warnings=(name,), absent_classes=(name,))
+        steps = (SelectionStep(step=1, score=0.5, dropped=name), SelectionStep(step=2, score=0.6, added=name))
+        row = replace(
+            row,
+            search=(SearchPoint(params={name: name}, scores={name: (0.5, 0.6)}),),
+            selection={name: steps},
+            importances=(Importances(kind=name, n=30, values={name: 0.1}),),
+        )
         rows.append(replace(row, by_group=groups))
     failed = [unscored(f"f{name}", "failed", name, suite=at, corpora=(corpus,)) for name in names]
     return rows + failed

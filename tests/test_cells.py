@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+from ser_bench import machine
+from ser_bench.cells import Row, _row_digest
 from ser_bench.emotions import SCHEMES
+from ser_bench.models.contract import ModelSpec
 from ser_bench.prepare import Prepared
 from ser_bench.protocols import Fold, Split
 from ser_bench.scoring import fold_ref
+from ser_bench.suites import load_suite
 from ser_bench.utterances import UtteranceTable
 from tests.tables import changed, made_up
 
@@ -52,3 +60,28 @@ def test_rows_without_a_speaker_are_no_speaker_of_a_fold() -> None:
     fold = Fold(fold_id="f", **{side: np.array(rows, dtype=np.int32) for side, rows in sides.items()})
     ref = fold_ref(prepared(table, classes, Split(folds=(fold,), total=1)), 0, "digest")
     assert (ref.train_speakers, ref.dev_speakers, ref.test_speakers) == (2, 0, 1)
+
+
+@pytest.mark.parametrize("param", ["build", "import"])
+def test_the_source_of_a_users_module_is_in_the_key(
+    param: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module is named by a parameter, not by the specification's factory."""
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = ModelSpec(name="n", title="n", family="network", framework="numpy", factory="ser_bench.models.baselines:X")
+    of: dict[str, Any] = {
+        "origin": "",
+        "features": None,
+        "feature_set": None,
+        "normalise": "none",
+        "grid": {},
+        "seeds": (0,),
+    }
+    row = Row(label="n", spec=spec, params={param: f"theirs_{param}:Net"}, **of)
+    keys = []
+    for width in (8, 16):
+        (tmp_path / f"theirs_{param}.py").write_text(f"WIDTH = {width}")
+        importlib.invalidate_caches()
+        machine.module_digest.cache_clear()
+        keys.append(_row_digest(row, load_suite("ravdess-loso"), None))
+    assert keys[0] != keys[1]

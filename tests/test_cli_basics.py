@@ -74,7 +74,7 @@ def test_a_broken_plug_in_does_not_hide_the_columns_of_the_others(
     listed = as_json(capsys, "list", "models")["models"]
     assert listed[0]["name"] == "aaa" and listed[0]["title"].startswith("broken: model 'aaa'")
     header = answer(capsys, "list", "models").splitlines()[0]
-    assert header.split() == ["name", "title", "family", "framework", "input"]
+    assert header.split() == ["name", "title", "family", "framework", "input", "predicts"]
 
 
 def test_listing_everything_imports_no_framework() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ser_bench import cli, protocols, references, registry, suites
+from ser_bench import augment, cli, model_files, protocols, references, registry, suites
 from ser_bench.corpora.contract import PROBLEM_KINDS
 from ser_bench.emotions import EMOTIONS, SCHEMES
 from ser_bench.records import RunRecord
@@ -153,11 +153,14 @@ def test_the_printed_corpus_toml_describes_its_table(tmp_path: Path) -> None:
     for speaker, name in enumerate(("anna", "ben")):
         write_tone(tmp_path / f"data/interviews/{name}.wav", speaker, 200, 0, seconds=6)
     check, *shows = (words for words in commands("docs/extending.md") if "interviews" in words)
+    written = [run(words, tmp_path) for words in shows if words[0] == "features"]
+    assert [(one["n_used"], one["columns"]) for one in written] == [(3, 180), (3, 192)]
+    assert all((tmp_path / one["out"]).is_file() for one in written)
     found = run(check, tmp_path)
     assert (found["ok"], found["n"], found["expected"], found["speakers"]) == (True, 3, 3, 2)
     assert found["per_emotion"] == {"angry": 1, "calm": 1, "happy": 1}
     assert found["unselected"] == {"emotion=unklar": 1}
-    shown = [run(words, tmp_path) for words in shows]
+    shown = [run(words, tmp_path) for words in shows if words[0] == "show"]
     assert [one["n_used"] for one in shown] == [3] * 4
     assert all((tmp_path / path).is_file() for one in shown for path in one["files"])
     assert [len(one["files"]) for one in shown] == [0, 1, 2, 2]
@@ -276,9 +279,23 @@ def fields(*structs: Any) -> set[str]:
 
 
 def test_every_key_of_a_suite_is_explained() -> None:
-    parts = (suites.ModelEntry, suites.OwnScheme, suites.Metrics, protocols.Dev, references.Reference, references.Band)
+    parts = (
+        augment.Augment,
+        suites.ModelEntry,
+        suites.OwnScheme,
+        suites.Metrics,
+        protocols.Dev,
+        references.Reference,
+        references.Band,
+    )
     asked = fields(suites.Suite, *parts)
     assert asked - explained("docs/extending.md") == set()
+
+
+def test_every_transform_is_explained_with_its_keys() -> None:
+    kinds = augment.KINDS
+    asked = {*kinds, augment.CHAIN, *fields(augment.Augment, *kinds.values())}
+    assert asked - explained("docs/protocols.md") == set()
 
 
 def test_every_protocol_with_its_keys_every_scheme_and_every_declaration_is_explained() -> None:
@@ -288,6 +305,12 @@ def test_every_protocol_with_its_keys_every_scheme_and_every_declaration_is_expl
     assert asked - explained("docs/protocols.md") == set()
 
 
+def test_every_field_of_a_saved_models_file_is_explained() -> None:
+    parts = (model_files.SavedSpec, model_files.SavedFeatures, model_files.Normalisation, model_files.TrainedOn)
+    asked = fields(model_files.ModelFile, model_files.Member, model_files.TrainingCorpus, *parts)
+    assert asked - explained("docs/records.md") == set()
+
+
 def test_every_field_of_a_record_is_explained() -> None:
     assert fields(RunRecord) - explained("docs/records.md") == set()
 
@@ -295,6 +318,11 @@ def test_every_field_of_a_record_is_explained() -> None:
 def test_the_page_of_corpora_is_the_one_of_their_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "corpora", "--markdown"]) == 0
     assert capsys.readouterr().out == text("docs/corpora.md"), "ser-bench list corpora --markdown > docs/corpora.md"
+
+
+def test_the_page_of_feature_sets_is_the_one_of_their_descriptions(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "features", "--markdown"]) == 0
+    assert capsys.readouterr().out == text("docs/features.md"), "ser-bench list features --markdown > docs/features.md"
 
 
 def test_every_problem_kind_is_explained_in_its_own_words() -> None:
@@ -354,3 +382,13 @@ def test_every_finding_of_the_leak_audit_is_explained_in_its_own_words() -> None
     page = text("docs/leakage.md")
     for kind, meaning in FINDINGS.items():
         assert f"| `{kind}` | {meaning} |" in page
+
+
+LEAKS = re.compile(r"<!-- leaks:(\S+):begin -->\n(.*?)<!-- leaks:\1:end -->", re.DOTALL)
+
+
+@pytest.mark.parametrize(("run", "printed"), LEAKS.findall(text("docs/leaks.md")))
+def test_what_a_leak_changes_is_what_the_stored_records_give(run: str, printed: str) -> None:
+    from ser_bench.report.leaks import render_leaks
+
+    assert printed == render_leaks(ROOT / "results" / run), f"ser-bench report --leaks results/{run}"

@@ -164,9 +164,8 @@ def test_values_of_samples_that_changed_under_way_are_not_stored(tmp_path):
     assert known is not None
     soundfile.write(path, 0.1 * np.random.RandomState(1).randn(RATE_HZ), RATE_HZ)
     task = {
-        "items": [[known, os.fsencode(path), 0.0, None, ["mfcc40-mean"]]],
-        "sets": {"mfcc40-mean": str(tmp_path / "store")},
-        "sample_rate_hz": RATE_HZ,
+        "items": [[known, os.fsencode(path), 0.0, None, ["mfcc40-mean"], known, []]],
+        "sets": {"mfcc40-mean": [str(tmp_path / "store"), RATE_HZ]},
     }
     answer = worker.extract_features(task, lambda done, total: None)
     assert "changed" in answer["failed"][known] and PackedStore(tmp_path / "store").missing([known]) == [known]

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ser_bench.audio import AudioSource, decode
-from ser_bench.features import librosa_sets
+from ser_bench.features import librosa_spectra, seed_sets
 from ser_bench.features.contract import Analysis, FeatureSet, Float32
 from ser_bench.features.librosa_sets import (
     LEVEL_FREE90,
     LOGMEL64,
     MFCC40_MEAN,
-    SEED000_186,
     STATS180,
-    estimate_tuning,
 )
+from ser_bench.features.librosa_spectra import estimate_tuning
+from ser_bench.features.seed_sets import SEED000_186
 
 SETS = (MFCC40_MEAN, STATS180, SEED000_186, LEVEL_FREE90, LOGMEL64)
 LENGTHS = (1, 511, 1024, 1500, 2048, 2049, 30_000, 120_000)
@@ -245,10 +245,10 @@ def test_one_spectrum_per_framing_feeds_all_sets(monkeypatch: pytest.MonkeyPatch
 
 
 def test_mel_banks_are_built_once_not_per_utterance() -> None:
-    librosa_sets._mel_bank.cache_clear()
+    librosa_spectra.mel_bank.cache_clear()
     for _ in range(3):
         LOGMEL64(Analysis(_voice(3_000), 22_050))
-    assert librosa_sets._mel_bank.cache_info().misses == 1
+    assert librosa_spectra.mel_bank.cache_info().misses == 1
 
 
 def test_seed000_186_sees_nothing_beyond_its_116247_samples() -> None:
@@ -259,7 +259,7 @@ def test_seed000_186_sees_nothing_beyond_its_116247_samples() -> None:
 
 def test_seed000_186_states_the_mean_and_deviation_that_normalising_left() -> None:
     values = dict(zip(SEED000_186.columns, SEED000_186(Analysis(_voice(50_000), 22_050)), strict=True))
-    signal = librosa_sets._padded(Analysis(_voice(50_000), 22_050))
+    signal = seed_sets.padded(Analysis(_voice(50_000), 22_050))
     assert signal.mean(dtype=float) == pytest.approx(values["global_mean"], abs=1e-6)
     assert signal.std(dtype=float) == pytest.approx(values["global_std"], abs=1e-6)
 

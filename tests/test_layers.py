@@ -17,14 +17,17 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     **dict.fromkeys(("__init__", "errors", "acoustics"), 0),
     **dict.fromkeys(("registry", "emotions", "audio", "store", "machine", "timing", "references"), 1),
-    **dict.fromkeys(("stats", "utterances"), 2),
+    **dict.fromkeys(("training_rows", "equal_parts"), 1),
+    **dict.fromkeys(("stats", "utterances", "augment", "encoders", "environments", "rating_metrics"), 2),
     **dict.fromkeys(("corpora", "protocols", "features", "normalise", "synth", "models", "metrics", "leakage"), 3),
-    **dict.fromkeys(("suites", "records", "adapters", "labelling", "foreign_splits"), 4),
-    **dict.fromkeys(("worker", "pool", "groups", "run_audit"), 5),
+    **dict.fromkeys(("suites", "records", "adapters", "labelling", "foreign_splits", "children"), 4),
+    **dict.fromkeys(("worker", "pool", "groups", "run_audit", "choices", "rating_scores"), 5),
     "prepare": 6,
     "cells": 7,
-    **dict.fromkeys(("plan", "matrices", "scoring"), 8),
-    **dict.fromkeys(("recording", "gap", "probe", "prediction_check"), 9),
+    **dict.fromkeys(("plan", "matrices", "scoring", "model_files"), 8),
+    **dict.fromkeys(
+        ("recording", "keeping", "predicting", "gap", "probe", "prediction_check", "fusion", "feature_files"), 9
+    ),
     **dict.fromkeys(("runner", "report"), 10),
     "cli": 11,
     "__main__": 12,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +20,37 @@ from ser_bench.registry import entries, import_object, load
 
 pytestmark = pytest.mark.filterwarnings("ignore:Got `batch_size`:UserWarning")
 
-NAMES = list(entries("models"))
+SPECS = {name: load("models", name) for name in entries("models")}
+NAMES = [name for name, of in SPECS.items() if not (of.combines or of.pretrained) and "classes" in of.targets]
+"""Fusions have no rows of their own, what starts from an encoder needs one (tests/test_encoders.py), and what predicts
+numbers alone is asked for these in tests/test_ratings.py."""
+
 N_CLASSES = 5
 PRESENT = (0, 2, 3)
 QUICK: dict[str, dict[str, Any]] = {
     name: {"epochs": 12, "batch_size": 60, "n_channels": 4, "learning_rate": 0.02}
     for name in ("torch-cnn", "keras-cnn")
 }
+QUICK |= {
+    name: {"epochs": 12, "batch_size": 60, "learning_rate": 0.003}
+    for name in entries("models")
+    if name.startswith(("seed000-", "seed002-", "seed004-"))
+}
+QUICK |= {
+    name: {"epochs": 12, "batch_size": 60, "learning_rate": 0.003}
+    for name in ("seed001-cnn", "seed003-baseline", "seed003-cnn-lstm")
+}
+QUICK["seed003-cnn-lstm"] |= {"units": 16}
+QUICK["seed000-cnn2d"] |= {"n_channels": 16, "n_frames": 181, "batch_size": 20, "epochs": 8}
+QUICK |= {name: {"epochs": 12, "learning_rate": 0.003} for name in ("hf-head", "attentive-head")}
+QUICK["se-resnet"] = {"epochs": 12, "batch_size": 20, "learning_rate": 0.01, "mixup": 0.0}
 
 
 @cache
 def _spec(name: str) -> ModelSpec:
     spec: ModelSpec = load("models", name)
+    if spec.environment:
+        pytest.skip(f"{name} runs in an environment of its own: ser-bench env create {spec.environment}")
     for module in spec.requires:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{name} needs {module}: pip install 'ser-bench[{spec.extra}]'")
@@ -56,7 +77,9 @@ def _examples(
     columns = tuple(f"column {i}" for i in range(8))
     if _spec(name).input != "frames":
         values = targets[:, None] - 2 + random.normal(0, spread, (len(targets), len(columns)))
-        return Examples(values=values.astype(np.float32), columns=columns, classes=targets, speakers=speakers)
+        groups = {"one half": (0, 4), "other half": (4, 8)}
+        told = {"classes": targets, "speakers": speakers, "groups": groups}
+        return Examples(values=values.astype(np.float32), columns=columns, **told)
     lengths = random.randint(40, 100, len(targets))
     values = np.repeat(targets, lengths)[:, None] - 2 + random.normal(0, spread, (lengths.sum(), len(columns)))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -157,6 +180,20 @@ def test_a_dev_set_chooses_parameters_that_the_model_takes_back(name: str) -> No
     refit = _build(name, **model.chosen)
     refit.fit(_examples(name, 0, 0.3), None, _context())
     assert refit.facts["epochs"] == first_best
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "classes" in load("models", name).targets])
+def test_what_a_model_saves_answers_as_it_does(name: str, tmp_path: Path) -> None:
+    model: Any = _fitted(name)
+    if not hasattr(model, "save"):
+        pytest.skip("can't be saved")
+    model.save(tmp_path)
+    again: Any = _build(name)
+    again.load(tmp_path)
+    expected, found = model.predict(_questions(name)), again.predict(_questions(name))
+    assert np.array_equal(expected.labels, found.labels) and expected.score_kind == found.score_kind
+    close = 1e-6 if _spec(name).framework == "keras" else 0
+    assert np.allclose(expected.scores, found.scores, rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -276,6 +313,18 @@ def test_what_did_not_converge_is_said() -> None:
     assert "failed to converge" in model.facts["warnings"][0]
     assert model.facts["n_parameters"] == 3 * 8 + 3
     assert "warnings" not in _fitted("logreg").facts
+
+
+def test_xgboost_takes_the_workers_threads_and_refuses_a_parameter_that_it_would_leave_aside() -> None:
+    pytest.importorskip("xgboost", reason="pip install '.[xgboost]'")
+    from ser_bench.models.xgboost_model import XgboostModel
+
+    model = XgboostModel(n_estimators=2)
+    model.fit(_examples("xgboost", 0, 1.0), None, replace(_context(seed=7), threads=2))
+    assert (model._estimator.n_jobs, model._estimator.random_state) == (2, 7)
+    assert set(model.facts["importances"]) == {"gain"}
+    with pytest.raises(UsageError, match=r"no parameter 'max_dept' \(did you mean 'max_depth'\?\)"):
+        XgboostModel(max_dept=3)
 
 
 def test_scikit_learn_refuses_frames() -> None:

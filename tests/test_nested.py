@@ -82,7 +82,7 @@ def test_the_best_mean_over_the_inner_folds_wins_and_is_fitted_on_all_training_r
         tmp_path, train=range(30), dev=[], test=list(range(30, 40)), inner=INNER, grid={"right": [3, 8, 6]}
     )
     assert meta["chosen"] == {"right": 8}
-    assert [point["dev_uar"] for point in meta["search"]] == pytest.approx([0.3, 0.8, 0.6])
+    assert [point["score"] for point in meta["search"]] == pytest.approx([0.3, 0.8, 0.6])
     fitted = [sorted(rows) for _, rows, _ in Told.fits]
     assert fitted[:-1] == [sorted(fit) for fit, _ in INNER for _ in range(3)]
     assert fitted[-1] == list(range(30)) and Told.fits[-1][0] == 8
@@ -123,8 +123,8 @@ def test_the_primary_metric_decides(tmp_path: Path) -> None:
     uneven = {"right": [7, 8]}
     by_uar, _ = run(tmp_path, train=range(30), dev=[], test=[39], inner=inner, grid=uneven)
     by_war, _ = run(tmp_path, train=range(30), dev=[], test=[39], inner=inner, grid=uneven, primary="war")
-    assert by_uar["search"][0]["dev_uar"] == pytest.approx(0.4) and by_uar["chosen"] == {"right": 8}
-    assert by_war["search"][0]["dev_war"] == pytest.approx(4 / 6)
+    assert by_uar["search"][0]["score"] == pytest.approx(0.4) and by_uar["chosen"] == {"right": 8}
+    assert by_war["search"][0]["score"] == pytest.approx(4 / 6)
 
 
 def test_a_dev_set_that_holds_test_rows_is_judged_on_and_never_fitted_on(tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_a_dev_set_that_holds_test_rows_is_judged_on_and_never_fitted_on(tmp_pat
     assert arrays["dev"].tolist() == list(range(20, 40))
 
 
-def test_without_inner_folds_and_dev_nothing_is_chosen(tmp_path: Path) -> None:
-    meta, arrays = run(tmp_path, train=range(30), dev=[], test=[39], inner=[], uses_dev=True, grid={"right": [3, 8]})
+def test_without_inner_folds_and_dev_early_stopping_chooses_nothing(tmp_path: Path) -> None:
+    meta, arrays = run(tmp_path, train=range(30), dev=[], test=[39], inner=[], uses_dev=True)
     assert (meta["chosen"], meta["search"], len(arrays["dev"]), len(Told.fits)) == ({}, [], 0, 1)
 
 
@@ -146,17 +146,34 @@ def test_a_nested_suite_runs_end_to_end_and_its_record_says_who_chose(tmp_path: 
     suite = write_suite(
         tmp_path / "suite.toml",
         protocol='kind = "speaker-kfold"\nfolds = 2\ndev = { kind = "inner-kfold", folds = 3 }',
-        models='"chance", { model = "knn", grid = { n_neighbors = [15, 1] } }',
+        models='"chance", { model = "knn", grid = { n_neighbors = [5, 1] }, importances = "permutation" }, '
+        '{ model = "logreg-backward", features = "mfcc40-mean" }, '
+        '{ model = "lda-sequential", params = { n_columns = 2 } }',
     )
     words = ["run", "--suite", str(suite), "--data", str(tmp_path / "data"), "--store", str(tmp_path / "store")]
     words += ["--out", str(tmp_path / "out"), "--jobs", "1", "--quiet", "--json"]
     done = subprocess.run([sys.executable, "-m", "ser_bench", *words], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 5, done.stderr
     out = Path(json.loads(done.stdout)["out"])
     records = {path.stem[4:]: json.loads(path.read_text()) for path in (out / "records").glob("*.json")}
     assert records["knn"]["chosen"]["params"] == "inner folds" and records["chance"]["chosen"]["params"] == "nothing"
-    # three of five speakers train in one fold, too few are two: that one has no inner folds
-    assert list(records["knn"]["model"]["chosen"].values()) == [{"n_neighbors": 15}]
-    assert any("no dev set in fold-" in warning for warning in records["knn"]["warnings"])
+    # three of five speakers train in one fold, two in the other: the protocol gives that one no inner folds
+    (chosen, dealt), (point, _) = records["knn"]["model"]["chosen"], records["knn"]["search"]
+    assert point["params"] == {"n_neighbors": 5}
+    assert sorted(map(len, point["scores"].values())) == [2, 3] and set(point["scores"]) == {chosen, dealt}
+    (warning,) = (text for text in records["knn"]["warnings"] if "no dev set in fold-" in text)
+    assert warning.endswith("chosen on inner folds of the training rows, by speaker")
     assert "nested: chosen on 3 inner folds" in records["knn"]["suite"]["protocol"]
-    assert "chosen on inner folds of the training rows" in (out / "index.html").read_text()
+    page = (out / "index.html").read_text()
+    assert "chosen on inner folds of the training rows" in page
+    assert "Search: 2 points" in page and "n_neighbors=5" in page
+    (importances,) = records["knn"]["importances"]
+    assert (importances["kind"], importances["n"], len(importances["values"])) == ("permutation", 40, 20)
+    assert "Importances (<bdi>permutation</bdi>): the largest 20 of 40" in page
+    assert "this feature set has none" in records["logreg-backward"]["reason"]
+    sequential = records["lda-sequential"]
+    assert (sequential["chosen"]["features"], sequential["chosen"]["params"]) == ("inner folds", "nothing")
+    (path, *_), (chosen, *_) = sequential["selection"].values(), sequential["model"]["chosen"].values()
+    assert (
+        chosen["columns"][0] == path[0]["added"] and len(path) == 2 and f"with <bdi>{path[0]['added']}</bdi> " in page
+    )

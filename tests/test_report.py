@@ -214,6 +214,19 @@ def test_records_that_state_other_published_results_show_them_all_once() -> None
     assert len(build(rows).suite.references) == 2
 
 
+@pytest.mark.parametrize(("declares", "same"), [((), True), (("shared-speaker",), False)])
+def test_a_figure_about_a_row_stands_beside_what_its_protocol_gives_here(declares: tuple[str, ...], same: bool) -> None:
+    about = replace(made_up.PUBLISHED[0], row="svm-rbf")
+    rows = [replace(r, suite=replace(r.suite, references=(about,), declares=declares)) for r in records("held_against")]
+    board = build(rows)
+    (system,) = board.systems
+    scores = next(row.scores for row in board.tables[0].rows if row.row == "svm-rbf")
+    assert (system.published, system.reproduced, system.honest) == (about, scores, scores if same else {})
+    line = line_of(render_markdown(board).partition("## Published, reproduced, honest")[2], "| svm-rbf")
+    assert line.count(f"{scores['war'].value:.3f} [") == 1 + same and "UAR 0.720" in line
+    assert ("so the honest figures are the same" in render_html(board)) == same
+
+
 def test_a_board_without_published_results_has_no_such_part() -> None:
     board = build(records("loso"))
     assert "ublished" not in render_markdown(board) + render_html(board) + render_terminal(board)
@@ -455,7 +468,7 @@ def test_measures_keep_three_digits_without_exponents(value: float) -> None:
 def test_json_holds_what_the_tables_show() -> None:
     board = build(records("loso"))
     data = json.loads(render_json(board))
-    assert set(data) == {"suite", "notices", "corpora", "tables", "matrices", "machines", "gap"}
+    assert set(data) == {"suite", "notices", "corpora", "tables", "matrices", "machines", "gap", "systems"}
     (table,) = data["tables"]
     best = table["rows"][0]
     assert (best["rank"], best["standing"], table["n_test"], table["n_test_speakers"]) == (1, "ranked", 1438, 24)

@@ -12,7 +12,7 @@ from importlib import import_module
 from ser_bench import __version__
 from ser_bench.errors import SerBenchError
 
-VERBS = ("list", "show", "check", "fetch", "run", "report", "audit")
+VERBS = ("list", "show", "check", "fetch", "features", "run", "predict", "report", "audit", "env")
 
 _EPILOG = """\
 examples:

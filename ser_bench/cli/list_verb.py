@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("kind", nargs="?", choices=KINDS, help="what to list (default: everything)")
     parser.add_argument(
-        "--markdown", action="store_true", help="print ser-bench's own corpora as the page docs/corpora.md"
+        "--markdown", action="store_true", help="print ser-bench's own corpora or features as their page under docs/"
     )
 
 
@@ -23,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
     from ser_bench.cli.output import print_json, print_table
 
     if args.markdown:
-        print(_corpora_page(args), end="")
+        print(_page(args), end="")
         return 0
     kinds = [args.kind] if args.kind else list(KINDS)
     found = {kind: _entries(kind) for kind in kinds}
@@ -38,15 +38,17 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _corpora_page(args: argparse.Namespace) -> str:
+def _page(args: argparse.Namespace) -> str:
     from ser_bench import registry
     from ser_bench.corpora.page import corpora_page
     from ser_bench.errors import UsageError
+    from ser_bench.features.page import features_page
 
-    if args.kind != "corpora" or args.json:
-        raise UsageError("--markdown goes with corpora only", hint="ser-bench list corpora --markdown")
-    own = [name for name, point in registry.entries("corpora").items() if point.value.startswith("ser_bench.adapters.")]
-    return corpora_page([registry.load("corpora", name) for name in own])
+    if args.kind not in ("corpora", "features") or args.json:
+        raise UsageError("--markdown goes with corpora and features only", hint="ser-bench list corpora --markdown")
+    known = registry.entries(args.kind)
+    own = [registry.load(args.kind, name) for name, point in known.items() if point.value.startswith("ser_bench.")]
+    return corpora_page(own) if args.kind == "corpora" else features_page(own)
 
 
 def _entries(kind: Any) -> list[dict[str, Any]]:
@@ -69,8 +71,10 @@ def _entries(kind: Any) -> list[dict[str, Any]]:
         return own + [
             {
                 "name": s.name,
-                "classes": ", ".join(s.classes),
-                "merges": f"{s.column} on {s.scale[0]:g} to {s.scale[1]:g}: ≤ {s.cuts[0]}→low, ≥ {s.cuts[1]}→high",
+                "classes": "numbers" if s.numbers else ", ".join(s.classes),
+                "merges": ""
+                if s.numbers
+                else f"{s.column} on {s.scale[0]:g} to {s.scale[1]:g}: ≤ {s.cuts[0]}→low, ≥ {s.cuts[1]}→high",
                 "rest": "drop",
             }
             for s in DIMENSION_SCHEMES.values()
@@ -103,6 +107,7 @@ def _describe(kind: Any, found: Any) -> dict[str, Any]:
             "family": found.family,
             "framework": found.framework,
             "input": found.input,
+            "predicts": ", ".join(found.targets),
         }
     if kind == "corpora":
         from ser_bench.corpora.page import counts, labels_in_short

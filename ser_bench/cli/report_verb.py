@@ -16,6 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write nothing; exit 4 where a file differs from its records, or a score from its predictions",
     )
+    parser.add_argument(
+        "--leaks", action="store_true", help="print what the run's control does to rankings and choices, as Markdown"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -27,7 +30,11 @@ def main(args: argparse.Namespace) -> int:
     from ser_bench.prediction_check import prediction_faults
     from ser_bench.records import GAP, read_gap, read_records
     from ser_bench.report import board, render_files, render_terminal, write_reports
+    from ser_bench.report.leaks import render_leaks
 
+    if args.leaks:
+        print("\n".join(render_leaks(Path(name)) for name in args.runs), end="")
+        return 0
     answers = []
     for name in args.runs:
         folder = Path(name)

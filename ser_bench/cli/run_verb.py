@@ -58,9 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gap",
         action="store_true",
-        help="run the speaker-dependent control too: what shared speakers would be worth, per model",
+        help="run the control too, random folds or the suite's published counterpart: what it is worth, per model",
+    )
+    parser.add_argument(
+        "--budget", metavar="NAME", default="short", help="full: what the rows' sources spent (default: short)"
     )
     parser.add_argument("--out", metavar="DIR", default="runs", help="where run folders go (default: ./runs)")
+    parser.add_argument(
+        "--keep-models", action="store_true", help="save every fitted model in the run folder, for ser-bench predict"
+    )
     parser.add_argument("--dry-run", action="store_true", help="corpora, folds and cells, but no features and no fits")
     parser.add_argument(
         "--cell-timeout",
@@ -68,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=3600.0,
         metavar="S",
         help="seconds that one fit may take (default: 3600)",
+    )
+    parser.add_argument(
+        "--create-envs", action="store_true", help="build environments that models need and that are not there"
     )
     add_work_arguments(parser)
 
@@ -77,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     from ser_bench.cli.output import errors_as_json, print_json, say
 
     def nothing() -> dict[str, Any]:
-        return {"suite": args.suite, "status": "failed", "out": None, "corpora": [], "rows": []}
+        return {"suite": args.suite, "status": "failed", "out": None, "corpora": [], "rows": [], "gap": None}
 
     try:
         with errors_as_json(args, nothing):
@@ -95,7 +104,6 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
 
     from ser_bench.cli.output import say, workshop
     from ser_bench.errors import UsageError
-    from ser_bench.gap import control_suite
     from ser_bench.plan import Run
     from ser_bench.prepare import prepare
     from ser_bench.records import read_gap
@@ -106,7 +114,14 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
         raise UsageError(f"--cell-timeout {args.cell_timeout:g}: more than 0 seconds expected")
     if args.gap and args.canary:
         raise UsageError("--gap compares results; a canary is none", hint="one of --gap and --canary")
+    if args.keep_models and args.canary:
+        raise UsageError("--keep-models: a canary's models learnt nothing of use", hint="--keep-models alone")
     suite, rows = _plan(args)
+    if args.gap and suite.targets == "values":
+        raise UsageError(
+            f"--gap compares classes; {suite.name} asks for {suite.labels} as a number",
+            hint=f"ser-bench run --suite {suite.name}",
+        )
     out = Path(args.out).resolve()
     with workshop(args, logs=out / "logs", threads=suite.threads, timeout_s=args.cell_timeout) as (
         shop,
@@ -115,50 +130,96 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
         prepared = prepare(suite, args.data, shop)
         for found in prepared.audits:
             _say_problems(found)
-        run = Run(suite=suite, rows=rows, prepared=prepared, workshop=shop, solo=solo, out=out, canary=args.canary)
-        control = control_suite(suite, prepared.split, prepared.n_usable) if args.gap else None
+        run = Run(
+            suite=suite,
+            rows=rows,
+            prepared=prepared,
+            workshop=shop,
+            solo=solo,
+            out=out,
+            canary=args.canary,
+            keep_models=args.keep_models,
+        )
+        control = _control(args, run) if args.gap else None
         if args.dry_run:
-            return _dry_run(args, run, _control(run, control, args.data) if control else None), 0
+            return _dry_run(args, run, control), 0
         records = execute(run)
         if control:
             write_reports(run.folder, records)
-            _run_gap(run, control, records, args.data)
+            _run_gap(run, control, records)
     write_reports(run.folder, records)
+    gap = read_gap(run.folder, records)
     if not args.json:
-        print(render_terminal(board.build(records, read_gap(run.folder, records))))
+        print(render_terminal(board.build(records, gap)))
         print(f"\nwritten: {_shown(run.folder)}/leaderboard.md, index.html, leaderboard.json")
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         say(f"{record.row}: failed: {record.reason}\n  worker logs: {_shown(out / 'logs')}")
-    return _answer(suite.name, "failed" if failed else "ok", str(run.folder), prepared, records), 5 if failed else 0
+    answer = _answer(suite.name, "failed" if failed else "ok", str(run.folder), prepared, records, gap)
+    return {**answer, **_kept_models(run)}, 5 if failed else 0
 
 
-def _run_gap(run: Any, suite: Any, records: list[Any], data: str | None) -> None:
-    """Run the suite's speaker-dependent control and the speaker probe, and store the gap beside the records."""
+def _kept_models(run: Any) -> dict[str, Any]:
+    """Say which models are kept, and return it; nothing without ``--keep-models``."""
+    from ser_bench.cli.output import say
+    from ser_bench.keeping import n_kept
+
+    if not run.keep_models:
+        return {}
+    n, folder = n_kept(run), _shown(run.folder)
+    say(f"{n} models are kept under {folder}/models" + (f"\n  try: ser-bench predict {folder} clip.wav" if n else ""))
+    for label, reason in run.unkept.items():
+        say(f"{label}: models not kept: {reason}")
+    for note in run.notes:
+        say(note)
+    return {"models": {"kept": n, "not_kept": run.unkept, "notes": run.notes}}
+
+
+def _run_gap(run: Any, control: Any, records: list[Any]) -> None:
+    """Run the control, for random folds the speaker probe too, and store the gap beside the records."""
     from ser_bench.gap import measure_gap, write_gap
     from ser_bench.probe import probe_speakers
     from ser_bench.records import read_gap
     from ser_bench.report import write_reports
     from ser_bench.runner import execute
 
-    control = _control(run, suite, data)
     others = execute(control)
     write_reports(control.folder, others)
+    published = run.suite.control is not None
     known = read_gap(run.folder, records)
     told = known.rows if known else ()
     probes = {row.features: row.speaker_probe for row in told if row.features and row.speaker_probe is not None}
-    todo = [row for row in run.rows if row.features not in probes]
-    probes |= probe_speakers(todo, run.prepared, run.suite, run.workshop)
-    write_gap(run.folder, measure_gap(run.folder, records, control.folder, others, probes))
+    if not published:
+        todo = [row for row in run.rows if row.features_name not in probes]
+        probes |= probe_speakers(todo, run.prepared, run.suite, run.workshop)
+    write_gap(run.folder, measure_gap(run.folder, records, control.folder, others, probes, published=published))
 
 
-def _control(run: Any, suite: Any, data: str | None) -> Any:
-    """Return the run of ``suite``, the control of ``run``'s."""
+def _control(args: argparse.Namespace, run: Any) -> Any:
+    """Return the run of a suite's control: its published counterpart where it names one, else random folds."""
     import dataclasses
 
+    from ser_bench.errors import UsageError
+    from ser_bench.gap import check_counterpart, control_suite
     from ser_bench.prepare import prepare
 
-    return dataclasses.replace(run, suite=suite, prepared=prepare(suite, data, run.workshop), failures={})
+    if run.suite.targets == "values":
+        raise UsageError(f"--gap compares classes, and {run.suite.name} asks for numbers")
+    if run.suite.control:
+        suite, rows = _counterpart(args, run)
+        check_counterpart(run.suite, suite)
+    else:
+        suite, rows = control_suite(run.suite, run.prepared.split, run.prepared.n_usable), run.rows
+    prepared = prepare(suite, args.data, run.workshop)
+    return dataclasses.replace(run, suite=suite, rows=rows, prepared=prepared, failures={}, keep_models=False)
+
+
+def _counterpart(args: argparse.Namespace, run: Any) -> tuple[Any, list[Any]]:
+    """Return the suite that a suite names as its control, and the run's rows, by label, as they stand there."""
+    own = _label(args.model, dict(_parameter(text) for text in args.param)) if args.model else None
+    labels = ",".join(row.label for row in run.rows if not row.skip and row.label != own)
+    suite, rows = _plan(argparse.Namespace(**{**vars(args), "suite": run.suite.control, "models": labels or None}))
+    return suite, rows if labels or own else []
 
 
 def _say_problems(found: Any) -> None:
@@ -182,9 +243,9 @@ def _plan(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     import msgspec
 
     from ser_bench import machine
-    from ser_bench.cells import plan_row
+    from ser_bench.cells import join_members, plan_row
     from ser_bench.errors import PrerequisiteError, UsageError
-    from ser_bench.suites import load_suite, with_labels
+    from ser_bench.suites import load_suite, with_budget, with_labels
 
     suite = load_suite(_default_suite(args) if args.suite is None else args.suite)
     if args.labels is not None:
@@ -197,19 +258,50 @@ def _plan(args: argparse.Namespace) -> tuple[Any, list[Any]]:
         if min(seeds) < 0:
             raise UsageError(f"--seeds {args.seeds}: numbers from 0 on expected")
         suite = msgspec.structs.replace(suite, seeds=seeds)
+    suite = with_budget(suite, args.budget)
     if args.param and not args.model:
         raise UsageError("--param belongs to --model", hint="--model svm-rbf --param C=10")
     if args.device == "cuda" and machine.gpu_name() is None:
         raise PrerequisiteError("--device cuda: no CUDA device here (nvidia-smi finds none)", hint="--device cpu")
     named, entries = _entries(args, suite)
     rows = [plan_row(entry, suite, device=args.device, canary=args.canary) for entry in entries]
+    if _build_environments(args, rows):
+        rows = [plan_row(entry, suite, device=args.device, canary=args.canary) for entry in entries]
+    rows = join_members(rows)
     for row in rows:
         if row.skip and row.label in named and args.canary is None:
             what, _, command = row.skip.partition(": ")
-            raise PrerequisiteError(f"model {row.label!r} {what}", hint=command)
-        if args.param and args.model == row.spec.name and not row.skip:
+            raise PrerequisiteError(f"model {row.label!r} {what}", hint=command or "ser-bench list models")
+        if args.param and args.model == row.spec.name and not (row.skip or row.members or row.environment):
             _try_parameters(row)
     return suite, rows
+
+
+def _build_environments(args: argparse.Namespace, rows: list[Any]) -> bool:
+    """Build the environments that rows lack, where the user wants that; return whether any was built."""
+    from ser_bench import environments
+
+    lacking = sorted({row.spec.environment for row in rows if row.spec.environment and not row.environment})
+    if not lacking or args.dry_run or not (args.create_envs or _wanted(args, lacking)):
+        return False
+    for name in lacking:
+        environments.create(name, quiet=args.quiet)
+    return True
+
+
+def _wanted(args: argparse.Namespace, lacking: list[str]) -> bool:
+    """Ask whoever sits at the terminal."""
+    import sys
+
+    from ser_bench import registry
+    from ser_bench.cli.output import say
+
+    if args.json or args.quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    for name in lacking:
+        say(f"a model needs the environment {name}: {registry.load('environments', name).title}")
+    print("build it now? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def _try_parameters(row: Any) -> None:
@@ -325,7 +417,7 @@ def _dry_run(args: argparse.Namespace, run: Any, control: Any) -> dict[str, Any]
         plan["control_cells"], plan["control_cells_stored"] = _count_cells(control)
     if not args.json:
         _print_plan(run, plan)
-    return {**_answer(run.suite.name, "ok", None, run.prepared, []), "plan": plan}
+    return {**_answer(run.suite.name, "ok", None, run.prepared, [], None), "plan": plan}
 
 
 def _count_cells(run: Any) -> tuple[int, int]:
@@ -365,11 +457,14 @@ def _print_plan(run: Any, plan: dict[str, Any]) -> None:
     )
     if "control_cells" in plan:
         n, stored = plan["control_cells"], plan["control_cells_stored"]
-        print(f"--gap: {n} fits of the speaker-dependent control on top, {stored} of them stored")
+        what = run.suite.control or "the speaker-dependent control"
+        print(f"--gap: {n} fits of {what} on top, {stored} of them stored")
 
 
-def _answer(suite: str, status: str, out: str | None, prepared: Any, records: list[Any]) -> dict[str, Any]:
+def _answer(suite: str, status: str, out: str | None, prepared: Any, records: list[Any], gap: Any) -> dict[str, Any]:
     """Return the JSON contract of ``run`` (docs/json.md)."""
+    import msgspec
+
     return {
         "suite": suite,
         "status": status,
@@ -392,6 +487,7 @@ def _answer(suite: str, status: str, out: str | None, prepared: Any, records: li
             for c in prepared.corpora
         ],
         "rows": [_row(record) for record in records],
+        "gap": None if gap is None else msgspec.to_builtins(gap),
     }
 
 
@@ -411,6 +507,7 @@ def _row(record: Any) -> dict[str, Any]:
         "normalisation": record.normalisation,
         "params": record.model.params,
         "device": record.model.device,
+        "cut": record.model.cut,
         "n_test": record.n_test,
         "n_test_speakers": record.n_test_speakers,
         "folds": len(record.folds),
@@ -419,16 +516,20 @@ def _row(record: Any) -> dict[str, Any]:
         "uar": score("uar"),
         "uar_low": score("uar", "low"),
         "uar_high": score("uar", "high"),
-        "interval": record.scores["uar"].method if "uar" in record.scores else None,
+        "interval": next((record.scores[name].method for name in ("uar", "ccc") if name in record.scores), None),
         "war": score("war"),
         "macro_f1": score("macro_f1"),
         "macro_precision": score("macro_precision"),
+        **{name: score(name) for name in ("ccc", "rmse", "pearson")},
+        **{f"ccc_{end}": score("ccc", end) for end in ("low", "high")},
         "targets": record.model.targets,
         "soft": None if record.soft is None else msgspec.to_builtins(record.soft),
         "uar_fold_mean": record.uar_fold_mean,
         "uar_fold_sd": record.uar_fold_sd,
-        "uar_train": record.sides.get("train"),
-        "uar_dev": record.sides.get("dev"),
+        "ccc_fold_mean": record.ccc_fold_mean,
+        "ccc_fold_sd": record.ccc_fold_sd,
+        **{f"uar_{side}": None if "ccc" in record.scores else record.sides.get(side) for side in ("train", "dev")},
+        **{f"ccc_{side}": record.sides.get(side) if "ccc" in record.scores else None for side in ("train", "dev")},
         "fit_s": timing.fit_s if timing else None,
         "predict_s": timing.predict_s if timing else None,
         "latency_ms_p50": latency.p50_ms if latency else None,

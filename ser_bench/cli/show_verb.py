@@ -310,7 +310,7 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         scheme = load_scheme(args.name, ("angry", "neutral"))
         if isinstance(scheme, DimensionScheme):
             lists = {key: list(getattr(scheme, key)) for key in ("classes", "cuts", "scale")}
-            return {"name": scheme.name, "column": scheme.column, **lists}
+            return {"name": scheme.name, "column": scheme.column, "numbers": scheme.numbers, **lists}
         return {
             "name": scheme.name,
             "classes": list(scheme.classes) if args.name != "native" else ["the corpus's own"],

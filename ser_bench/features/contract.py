@@ -50,7 +50,14 @@ class FeatureSet:
         compute: Analysis -> float32 array of that shape, all finite.
         packages: Distributions whose versions decide the values; part of every stored value's key.
         level_free: Whether a change of recording level leaves the values as they are.
+        sample_rate_hz: Rate of the samples that it gets, ``native`` for each file's own, None for the suite's.
+        requires: Import names that have to be there (``("opensmile",)``); imported by ``compute``, not by its module.
+        extra: The extra of ser-bench that brings them, or None.
         groups: Group name -> columns (start, stop), for selection by group.
+        install: What to type where it is missing and no extra brings it.
+        pretrained: Whether what it computes was learnt beforehand, from other recordings.
+        n_parameters: How many parameters it was learnt as, where that is known.
+        files: Files whose content decides the values, such as weights; part of every stored value's key.
     """
 
     name: str
@@ -61,7 +68,18 @@ class FeatureSet:
     compute: Callable[[Analysis], Float32]
     packages: tuple[str, ...] = ("librosa", "numpy", "scipy", "soxr")
     level_free: bool = False
+    sample_rate_hz: int | Literal["native"] | None = None
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)
+    install: str | None = None
+    pretrained: bool = False
+    n_parameters: int | None = None
+    files: tuple[str, ...] = ()
+
+    def rate_hz(self, suite_rate_hz: int) -> int | None:
+        """Return the rate to which its samples are brought in a suite of ``suite_rate_hz``; None for none."""
+        return None if self.sample_rate_hz == "native" else self.sample_rate_hz or suite_rate_hz
 
     def __call__(self, analysis: Analysis) -> Float32:
         """Return the utterance's values, checked for shape and finiteness.

@@ -1,4 +1,4 @@
-"""Baselines that learn nothing from features: chance and the most frequent class."""
+"""Baselines that learn nothing from features: chance and the most frequent class, or the mean of the numbers."""
 
 from __future__ import annotations
 
@@ -63,6 +63,24 @@ class Majority:
         return Prediction(labels=labels, scores=_repeated(self._shares, n), score_kind="probability")
 
 
+class Mean:
+    """The mean of the training rows' ratings, whatever is asked."""
+
+    def __init__(self) -> None:
+        self.chosen: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+
+    def fit(self, train: Examples, dev: Examples | None, context: FitContext) -> None:
+        """Average the ratings of ``train``."""
+        if train.ratings is None:
+            raise ValueError("these examples carry no ratings")
+        self._mean = float(train.ratings.mean(dtype=np.float64))
+
+    def predict(self, examples: Examples) -> Prediction:
+        """Return the mean for every row."""
+        return Prediction(ratings=np.full(len(examples), self._mean))
+
+
 def _repeated(shares: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return np.tile(shares, (n, 1))
 
@@ -84,5 +102,16 @@ MAJORITY = ModelSpec(
     factory="ser_bench.models.baselines:Majority",
     input="any",
     normalise="none",
+    seeded=False,
+)
+MEAN = ModelSpec(
+    name="mean",
+    title="the mean of the numbers in training",
+    family="baseline",
+    framework="numpy",
+    factory="ser_bench.models.baselines:Mean",
+    input="any",
+    normalise="none",
+    targets=("values",),
     seeded=False,
 )

@@ -5,7 +5,7 @@ A worker in another Python environment imports this module, so it must not need 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -32,9 +32,12 @@ class Examples:
         rows: Frames only: which utterances these examples are, shape (n,); None for all, in order.
         transform: Frames only: (frames, utterance) -> normalised frames; None for none.
         classes: Class index per row, shape (n,); None when predicting.
+        ratings: The number to predict for each row where a suite's targets are values, shape (n,); else None, and
+            None when predicting. There are no classes, then.
         distributions: What the annotators said of each row as shares of the classes, shape (n, n_classes), rows
             summing to 1. Where a suite has soft targets, and the model's spec ``soft_targets``; else None.
         columns: The names of the columns.
+        groups: Group of columns -> (start, stop), where the feature set has groups.
         speakers: A code per row, shape (n,), equal where the speaker is the same, -1 where unknown;
             for grouped searches inside training. None when predicting.
     """
@@ -46,8 +49,10 @@ class Examples:
     rows: Ints | None = None
     transform: Callable[[Float32, int], Float32] | None = None
     classes: Ints | None = None
+    ratings: Float32 | None = None
     distributions: Float32 | None = None
     speakers: Ints | None = None
+    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @staticmethod
     def of_frames(shared: Float32, columns: tuple[str, ...], offsets: Ints, **more: Any) -> Examples:
@@ -111,17 +116,24 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model says of n rows, on the host.
+    """What a model says of n rows, on the host: labels, or ratings where it was fitted on ratings.
 
     Attributes:
         labels: Class index per row, shape (n,), int64: the estimator's own decision.
         scores: Shape (n, n_classes) float64, a class absent in training 0; or None.
         score_kind: ``probability`` (rows sum to 1), ``decision`` or ``none``.
+        ratings: A number per row, shape (n,) float64; None for classes.
     """
 
-    labels: Ints
+    labels: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     scores: NDArray[np.float64] | None = None
     score_kind: Literal["probability", "decision", "none"] = "none"
+    ratings: NDArray[np.float64] | None = None
+
+    @property
+    def answers(self) -> NDArray[Any]:
+        """The labels, or the ratings."""
+        return self.labels if self.ratings is None else self.ratings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +141,14 @@ class FitContext:
     """Everything a fit may know beside its rows.
 
     Attributes:
-        n_classes: Number of classes of the label scheme; targets lie in 0..n_classes-1.
+        n_classes: Number of classes of the label scheme; targets lie in 0..n_classes-1. Without classes it is 0.
         class_names: Their names.
         seed: The model's seed.
         device: ``cpu`` or ``cuda``.
         threads: Threads that the worker is pinned to.
-        scratch: A folder of the cell's own.
+        scratch: A folder of the cell's own, gone with it.
+        checkpoint: A folder of this fit's own that outlives a kill: the same fit finds there what it left, until
+            the cell has its result. It need not exist; None: there is none.
         progress: Call with (done, total) now and then.
     """
 
@@ -144,6 +158,7 @@ class FitContext:
     device: str = "cpu"
     threads: int = 1
     scratch: Path | None = None
+    checkpoint: Path | None = None
     progress: Callable[[int, int], None] = lambda done, total: None
 
 
@@ -152,7 +167,10 @@ class Model(Protocol):
 
     After ``fit`` with dev examples, ``chosen`` holds the parameters that the dev set chose (epochs, say);
     the worker then builds a second model with them and fits it on train + dev (the refit).
-    ``facts`` may say more for the record (``n_parameters``).
+    ``facts`` may say more for the record: ``n_parameters``, ``warnings``, and ``importances``, a kind (``impurity``,
+    say) -> column -> value, and ``selected``, the columns that it uses.
+
+    A model whose specification ``selects`` also has :meth:`Selector.select`.
     """
 
     chosen: dict[str, Any]
@@ -164,6 +182,43 @@ class Model(Protocol):
 
     def predict(self, examples: Examples) -> Prediction:
         """Return labels and scores for every row, on the host (so a clock that stops now stops honestly)."""
+        ...
+
+
+class Selector(Model, Protocol):
+    """A model that chooses parameters by trying, one step after another, where a grid would be too large.
+
+    It is asked once per cell, after the grid where there is one and before the refit, and never sees a row: fitting and
+    judging stay with the worker, on train and dev, or on inner folds grouped by speaker.
+    """
+
+    def select(
+        self, columns: Examples, scores_of: Callable[[Sequence[Mapping[str, Any]]], Sequence[float]]
+    ) -> dict[str, Any]:
+        """Return the parameters that it chose; the model is built with them, beside its own.
+
+        The path may stand in ``facts["selection"]``: a list of steps, each with ``step``, ``score``, and ``dropped`` or
+        ``added``.
+
+        Args:
+            columns: No rows, but the names and the groups of the columns.
+            scores_of: Parameters to try -> their primary scores, means over what they are judged on.
+        """
+        ...
+
+
+class Keepable(Model, Protocol):
+    """A model that can be saved and read again; ``run --keep-models`` and ``predict`` ask for no more.
+
+    Saved models may come from strangers: reading one must run no code, so no pickles.
+    """
+
+    def save(self, folder: Path) -> None:
+        """Write what was fitted to files in ``folder``, which is there and empty."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Take back what a model with the same parameters saved; then predict as it did, on the CPU."""
         ...
 
 
@@ -183,11 +238,18 @@ class ModelSpec:
         normalise: Default normalisation of its inputs: ``standard`` or ``none``.
         requires: Import names that have to be there (``("torch",)``).
         extra: The extra of ser-bench that brings them, or None.
+        environment: The environment of its own that it runs in (see :mod:`ser_bench.environments`), or None; what it
+            ``requires`` has to be there, then.
         uses_dev: Whether ``fit`` makes use of dev examples (early stopping).
+        selects: Whether it chooses features by trying: it is a :class:`Selector`.
+        narrows: Whether ``fit`` chooses columns on its training rows alone; ``facts["selected"]`` names them.
+        targets: What it can be fitted on: ``classes``, ``values`` (ratings), or both.
         soft_targets: Whether ``fit`` makes use of distributions where it gets them.
         seeded: Whether the seed changes anything; deterministic models run once.
         devices: Devices it can run on.
         packages: Distributions whose versions decide its results; recorded, and part of a cell's key.
+        combines: Whether it is made of other rows' stored probabilities (``params["rows"]``); ``factory`` is empty.
+        pretrained: Whether it starts from the encoder at ``params["encoder"]``, whose files are part of a cell's key.
     """
 
     name: str
@@ -201,8 +263,14 @@ class ModelSpec:
     normalise: str = "standard"
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    environment: str | None = None
     uses_dev: bool = False
+    selects: bool = False
+    narrows: bool = False
+    targets: tuple[Literal["classes", "values"], ...] = ("classes",)
     soft_targets: bool = False
     seeded: bool = True
     devices: tuple[str, ...] = ("cpu",)
     packages: tuple[str, ...] = ("numpy",)
+    combines: bool = False
+    pretrained: bool = False

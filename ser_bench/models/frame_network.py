@@ -71,9 +71,7 @@ class FrameNetwork(ABC):
         Raises:
             PrerequisiteError: If the context's device is not there.
         """
-        lengths = train.lengths
-        typical = max(1, round(float(lengths.mean() + lengths.std())))
-        self._n_frames = -(-min(int(lengths.max()), typical) // STRIDE) * STRIDE
+        self._n_frames = common_length(train.lengths)
         self._n_classes = context.n_classes
         self._present, targets = train.present_targets()
         self._soft = targets.ndim == 2
@@ -86,7 +84,7 @@ class FrameNetwork(ABC):
             context.progress(epoch, self.epochs)
             if dev is None:
                 continue
-            uar = curve[-1]["dev_uar"] = _uar(dev.targets, self.predict(dev).labels)
+            uar = curve[-1]["dev_uar"] = mean_recall(dev.targets, self.predict(dev).labels)
             if uar > best_uar:
                 best_uar, best_epoch, best_weights = uar, epoch, self._weights()
             elif epoch - best_epoch >= self.patience:
@@ -100,7 +98,7 @@ class FrameNetwork(ABC):
         """Return the most probable class per row and the probabilities, computed a batch at a time."""
         scores = np.zeros((len(examples), self._n_classes))
         for rows in examples.batches(_PREDICT_ROWS):
-            frames, mask = self._batch(examples, rows, None)
+            frames, mask = paired_frames(examples, rows, self._n_frames, None)
             scores[np.ix_(rows, self._present)] = self._probabilities(frames, mask)
         labels = self._present[np.argmax(scores[:, self._present], axis=1)].astype(np.int64)
         return Prediction(labels=labels, scores=scores, score_kind="probability")
@@ -111,23 +109,9 @@ class FrameNetwork(ABC):
         total = 0.0
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            frames, mask = self._batch(train, rows, random)
+            frames, mask = paired_frames(train, rows, self._n_frames, random)
             total += self._step(frames, mask, targets[rows]) * len(rows)
         return total / len(order)
-
-    def _batch(self, examples: Examples, rows: Ints, random: np.random.RandomState | None) -> tuple[Float32, Float32]:
-        """Return frames (n, n_frames / 2, n_columns) and the mask of the pooled sequence (n, n_frames / 32)."""
-        batch = np.zeros((len(rows), self._n_frames, len(examples.columns)), dtype=np.float32)
-        mask = np.zeros((len(rows), self._n_frames // STRIDE), dtype=np.float32)
-        for place, row in enumerate(rows.tolist()):
-            frames = examples.frames(row)
-            spare = len(frames) - self._n_frames
-            start = random.randint(spare + 1) if random is not None and spare > 0 else 0
-            cut = frames[start : start + self._n_frames]
-            batch[place, : len(cut)] = cut
-            mask[place, : -(-len(cut) // STRIDE)] = 1
-        pairs = batch.reshape(len(rows), self._n_frames // 2, 2, -1)
-        return pairs.mean(axis=2), mask
 
     @abstractmethod
     def _build(self, n_columns: int, n_classes: int, context: FitContext) -> None:
@@ -154,6 +138,36 @@ class FrameNetwork(ABC):
         """Return the number of trained parameters."""
 
 
+def common_length(lengths: Ints) -> int:
+    """Return the length to which utterances are brought: the mean + 1 sd of ``lengths``, in whole strides."""
+    typical = max(1, round(float(lengths.mean() + lengths.std())))
+    return -(-min(int(lengths.max()), typical) // STRIDE) * STRIDE
+
+
+def paired_frames(
+    examples: Examples, rows: Ints, n_frames: int, random: np.random.RandomState | None
+) -> tuple[Float32, Float32]:
+    """Return frames (n, n_frames / 2, n_columns), pairs averaged, and the pooled sequence's mask (n, n_frames / 32).
+
+    Args:
+        examples: Frame examples.
+        rows: Positions, shape (n,).
+        n_frames: The common length.
+        random: Where a longer utterance is cut; None: its beginning is taken.
+    """
+    batch = np.zeros((len(rows), n_frames, len(examples.columns)), dtype=np.float32)
+    mask = np.zeros((len(rows), n_frames // STRIDE), dtype=np.float32)
+    for place, row in enumerate(rows.tolist()):
+        frames = examples.frames(row)
+        spare = len(frames) - n_frames
+        start = random.randint(spare + 1) if random is not None and spare > 0 else 0
+        cut = frames[start : start + n_frames]
+        batch[place, : len(cut)] = cut
+        mask[place, : -(-len(cut) // STRIDE)] = 1
+    pairs = batch.reshape(len(rows), n_frames // 2, 2, -1)
+    return pairs.mean(axis=2), mask
+
+
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Return probabilities, shape as ``logits`` (n, n_classes), in float64 so that rows sum to 1."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
@@ -161,5 +175,6 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _uar(truth: Ints, predicted: Ints) -> float:
+def mean_recall(truth: Ints, predicted: Ints) -> float:
+    """Return the UAR over the classes in ``truth``."""
     return float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ser_bench.errors import PrerequisiteError
+from ser_bench.errors import DataError, PrerequisiteError
+from ser_bench.models.array_files import read_arrays, write_arrays
 from ser_bench.models.contract import FitContext, Float32, Ints, ModelSpec
 from ser_bench.models.frame_network import KERNELS, STRIDE, WIDTHS, FrameNetwork, softmax
+
+WEIGHTS = "weights.npz"
 
 
 class KerasCnn(FrameNetwork):
@@ -19,8 +23,27 @@ class KerasCnn(FrameNetwork):
     Parameters and training are those of :class:`FrameNetwork`. The same seed gives the same bits.
     """
 
+    def save(self, folder: Path) -> None:
+        """Write the fitted weights, and what a model of the same parameters needs to predict with them."""
+        note = {"present": self._present.tolist(), "n_classes": self._n_classes, "n_frames": self._n_frames}
+        n_columns = self._network.inputs[0].shape[2]
+        write_arrays(folder / WEIGHTS, self._weights(), {**note, "n_columns": n_columns})
+
+    def load(self, folder: Path) -> None:
+        """Take back what :meth:`save` wrote.
+
+        Raises:
+            DataError: If the file is missing or damaged, or holds another network's weights.
+        """
+        weights, note = read_arrays(folder / WEIGHTS)
+        self._present, self._n_classes = np.array(note["present"], dtype=np.int64), int(note["n_classes"])
+        self._n_frames, self._soft = int(note["n_frames"]), False
+        context = FitContext(n_classes=self._n_classes, class_names=(), seed=0)
+        self._build(note["n_columns"], len(self._present), context)
+        put_weights(self._network, weights, folder)
+
     def _build(self, n_columns: int, n_classes: int, context: FitContext) -> None:
-        keras, tensorflow = _keras(context.threads)
+        keras, tensorflow = start_keras(context.threads)
         keras.utils.clear_session()
         keras.utils.set_random_seed(context.seed)
         frames = keras.Input((self._n_frames // 2, n_columns))
@@ -66,7 +89,19 @@ class KerasCnn(FrameNetwork):
         return int(sum(np.prod(weight.shape) for weight in self._network.trainable_weights))
 
 
-def _keras(threads: int) -> tuple[Any, Any]:
+def put_weights(network: Any, weights: list[NDArray[Any]], folder: Path) -> None:
+    """Give a network the weights that were saved in ``folder``.
+
+    Raises:
+        DataError: If they are another network's.
+    """
+    try:
+        network.set_weights(weights)
+    except ValueError as error:
+        raise DataError(f"{folder / WEIGHTS}: weights of another network: {error}") from None
+
+
+def start_keras(threads: int) -> tuple[Any, Any]:
     """Return keras and tensorflow, deterministic and held to a number of threads.
 
     Raises:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions
 from itertools import combinations
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ser_bench.errors import UsageError, did_you_mean
 from ser_bench.models.contract import Examples, FitContext, ModelSpec, Prediction
+from ser_bench.models.estimator_files import read_estimator, write_estimator
 from ser_bench.registry import import_object
 
 Float64 = NDArray[np.float64]
 
-_FACTORY = "ser_bench.models.scikit:ScikitModel"
-_PACKAGES = ("numpy", "scikit-learn", "scipy")
+Targets = Literal["classes", "values"]
+
+FACTORY = "ser_bench.models.scikit:ScikitModel"
+PACKAGES = ("numpy", "scikit-learn", "scipy")
 
 
 class ScikitModel:
@@ -29,24 +33,23 @@ class ScikitModel:
     (gradient boosting libraries) refuse gaps. Its labels are its own; scores never decide a label.
 
     Args:
-        estimator: Import path, e.g. ``sklearn.svm:SVC``.
-        **params: Its parameters. ``random_state`` is the context's seed unless given here.
+        path: Import path, e.g. ``sklearn.svm:SVC``; as a parameter of a row it is called ``import``, which no
+            parameter of an estimator can be.
+        **params: Its parameters. ``random_state`` is the context's seed unless given here. An estimator within is a
+            table: ``{"import": "sklearn.tree:DecisionTreeClassifier", "max_depth": 10}``.
 
     Raises:
         UsageError: If there is no such class, it is no classifier, or it does not know a parameter.
     """
 
-    def __init__(self, estimator: str, **params: Any) -> None:
+    TARGETS: ClassVar[Targets] = "classes"
+
+    def __init__(self, path: str = "", /, **params: Any) -> None:
         self.chosen: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
-        self._class = _classifier(estimator)
-        self._accepted = _accepted_parameters(self._class)
-        self._params = params
-        unknown = [name for name in params if self._accepted is not None and name not in self._accepted]
-        if unknown:
-            raise UsageError(
-                f"{estimator} has no parameter {unknown[0]!r}" + did_you_mean(unknown[0], self._accepted or ())
-            )
+        self._described = {"import": path, **params}
+        _estimator_class(self._described["import"], self.TARGETS)
+        _check(self._described)
 
     def fit(self, train: Examples, dev: Examples | None, context: FitContext) -> None:
         """Fit on ``train`` (vectors); ``dev`` is not looked at.
@@ -54,35 +57,56 @@ class ScikitModel:
         With distributions, a row stands there once per class that it has a share of, weighted by the share: for a
         loss that is a sum over rows, such as logistic regression's, that is its cross-entropy with the distribution.
 
-        Afterwards ``facts`` holds, where the estimator knows them, ``n_parameters``, ``n_iter`` and ``warnings``
-        (what it said about not having converged).
+        Afterwards ``facts`` holds, where the estimator knows them, ``n_parameters``, ``n_iter``, ``importances`` and
+        ``warnings`` (what it said about not having converged).
         """
-        from sklearn.exceptions import ConvergenceWarning
-
-        params = dict(self._params)
-        if self._accepted is not None and "random_state" in self._accepted:
-            params.setdefault("random_state", context.seed)
         self._n_classes = context.n_classes
         self._present, targets = train.present_targets()
-        rows, weights = _rows(train), {}
+        rows, weights = rows_of(train), {}
         if targets.ndim == 2:
             places, labels = np.nonzero(targets)
             weights = {"sample_weight": targets[places, labels].astype(np.float64)}
             rows, targets = rows[places], labels
-        self._estimator = self._class(**params)
+        self._fit_estimator(train, rows, targets, context, **weights)
+
+    def _fit_estimator(self, train: Examples, rows: Float64, targets: Any, context: FitContext, **weights: Any) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+
+        self._estimator = self._unfitted(train, targets, context)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self._estimator.fit(rows, targets, **weights)
         said = [w for w in caught if issubclass(w.category, ConvergenceWarning)]
         for other in (w for w in caught if w not in said):
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
-        self.facts = _facts(self._estimator)
+        self.facts = {**_facts(self._estimator), **_importances(self._estimator, train.columns)}
         if said:
             self.facts["warnings"] = sorted({str(w.message).split("\n")[0] for w in said})
 
+    def save(self, folder: Path) -> None:
+        """Write the fitted estimator; see :mod:`ser_bench.models.estimator_files`.
+
+        Raises:
+            UsageError: If it holds types that can't be read back safely.
+        """
+        note = {"present": self._present.tolist(), "n_classes": self._n_classes}
+        write_estimator(folder, self._estimator, note, import_paths(self._described))
+
+    def load(self, folder: Path) -> None:
+        """Take back what :meth:`save` wrote.
+
+        Raises:
+            DataError: If a file is missing, damaged, or holds what is not trusted.
+        """
+        self._estimator, note = read_estimator(folder, import_paths(self._described))
+        self._present, self._n_classes = np.array(note["present"], dtype=np.int64), int(note["n_classes"])
+
+    def _unfitted(self, train: Examples, targets: Any, context: FitContext) -> Any:
+        return _instance(self._described, context.seed)
+
     def predict(self, examples: Examples) -> Prediction:
         """Return the estimator's labels, with ``predict_proba`` or else ``decision_function`` as scores."""
-        rows = _rows(examples)
+        rows = rows_of(examples)
         labels = self._present[np.asarray(self._estimator.predict(rows)).ravel().astype(np.int64)]
         kind: Literal["probability", "decision", "none"]
         if hasattr(self._estimator, "predict_proba"):
@@ -105,18 +129,22 @@ class ScikitModel:
         return decisions
 
 
-def estimator_spec(path: str, params: Mapping[str, Any]) -> ModelSpec:
+def estimator_spec(
+    path: str, params: Mapping[str, Any], model: type[ScikitModel] = ScikitModel, factory: str = FACTORY
+) -> ModelSpec:
     """Return a model for any estimator with scikit-learn's interface, with no plug-in.
 
     Args:
         path: Import path, e.g. ``sklearn.svm:SVC``.
         params: Its parameters, where they differ from its defaults.
+        model: What makes a model of it.
+        factory: Where that stands.
 
     Raises:
         UsageError: As :class:`ScikitModel`.
     """
-    ScikitModel(path, **params)
-    accepted = _accepted_parameters(_classifier(path))
+    model(path, **params)
+    accepted = _accepted_parameters(import_object(path))
     top = path.replace(":", ".").split(".")[0]
     owners = ["scikit-learn"] if top == "sklearn" else packages_distributions().get(top, [])
     settings = ", ".join(f"{name}={value}" for name, value in params.items())
@@ -125,22 +153,25 @@ def estimator_spec(path: str, params: Mapping[str, Any]) -> ModelSpec:
         title=f"{path.replace(':', '.')}({settings})",
         family="estimator",
         framework=owners[0] if owners else top,
-        factory=_FACTORY,
-        params={"estimator": path, **params},
+        factory=factory,
+        params={"import": path, **params},
+        targets=(model.TARGETS,),
         seeded=accepted is None or ("random_state" in accepted and "random_state" not in params),
-        packages=tuple(sorted({*_PACKAGES, *owners})),
+        packages=tuple(sorted({*PACKAGES, *owners})),
     )
 
 
-def _classifier(path: str) -> Any:
-    from sklearn.base import RegressorMixin
+def _estimator_class(path: str, targets: Targets) -> Any:
+    from sklearn.base import ClassifierMixin, RegressorMixin
 
     found = import_object(path)
-    hint = "--model sklearn.svm:SVC"
+    hint = "--model sklearn.svm:SVC" if targets == "classes" else "--model sklearn.svm:SVR"
     if not inspect.isclass(found) or not (hasattr(found, "fit") and hasattr(found, "predict")):
         raise UsageError(f"{path} is no estimator class with fit and predict", hint=hint)
-    if issubclass(found, RegressorMixin):
+    if targets == "classes" and issubclass(found, RegressorMixin):
         raise UsageError(f"{path} is a regressor; a classifier is expected", hint=hint)
+    if targets == "values" and issubclass(found, ClassifierMixin):
+        raise UsageError(f"{path} is a classifier; the suite asks for values, so a regressor is expected", hint=hint)
     return found
 
 
@@ -152,7 +183,38 @@ def _accepted_parameters(estimator: Any) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters)
 
 
-def _rows(examples: Examples) -> Float64:
+def _check(described: Mapping[str, Any]) -> None:
+    """Raise a UsageError where an estimator, or one within it, can't be imported or does not know a parameter."""
+    path = described["import"]
+    accepted = _accepted_parameters(import_object(path))
+    for name, value in described.items():
+        if name != "import" and accepted is not None and name not in accepted:
+            raise UsageError(f"{path} has no parameter {name!r}" + did_you_mean(name, accepted))
+        if isinstance(value, Mapping) and "import" in value:
+            _check(value)
+
+
+def import_paths(described: Mapping[str, Any]) -> list[str]:
+    """Return the import paths of an estimator and of those within it, its own first."""
+    within = [value for value in described.values() if isinstance(value, Mapping) and "import" in value]
+    return [str(described["import"]), *(path for inner in within for path in import_paths(inner))]
+
+
+def _instance(described: Mapping[str, Any], seed: int) -> Any:
+    """Return the estimator that is described, unfitted; it and those within it draw from ``seed``."""
+    made = import_object(described["import"])
+    params = {
+        name: _instance(value, seed) if isinstance(value, Mapping) and "import" in value else value
+        for name, value in described.items()
+        if name != "import"
+    }
+    if "random_state" in (_accepted_parameters(made) or ()):
+        params.setdefault("random_state", seed)
+    return made(**params)
+
+
+def rows_of(examples: Examples) -> Float64:
+    """Return vectors as estimators take them: float64, contiguous."""
     if examples.offsets is not None:
         raise ValueError("a scikit-learn estimator takes vectors, not frames")
     return np.ascontiguousarray(examples.values, dtype=np.float64)
@@ -190,114 +252,15 @@ def _facts(estimator: Any) -> dict[str, Any]:
     return facts
 
 
-def _spec(
-    name: str, title: str, family: str, estimator: str, *, seeded: bool, soft_targets: bool = False, **params: Any
-) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        title=title,
-        family=family,
-        framework="scikit-learn",
-        factory=_FACTORY,
-        params={"estimator": estimator, **params},
-        soft_targets=soft_targets,
-        seeded=seeded,
-        packages=_PACKAGES,
-    )
-
-
-# Where no source is named, settings were chosen by a grouped 5-fold over RAVDESS's actors 1-21, so never on the
-# test actors of any shipped hold-out. C and k there have flat optima.
-LOGREG = _spec(
-    "logreg",
-    "logistic regression, C = 0.01",
-    "linear",
-    "sklearn.linear_model:LogisticRegression",
-    seeded=False,
-    soft_targets=True,
-    C=0.01,
-    max_iter=1000,
-)
-LDA = _spec(
-    "lda",
-    "linear discriminant analysis, Ledoit-Wolf shrinkage",
-    "linear",
-    "sklearn.discriminant_analysis:LinearDiscriminantAnalysis",
-    seeded=False,
-    solver="lsqr",
-    shrinkage="auto",
-)
-# SVC rather than LinearSVC: its cost grows with the rows but hardly with the columns. At 12,000 rows the two are
-# equal; at 1,800 columns LinearSVC's exact (dual=False) solver takes 60 times as long, and its other one is random.
-SVM_LINEAR = _spec(
-    "svm-linear",
-    "support vector machine, linear kernel, C = 0.01",
-    "linear",
-    "sklearn.svm:SVC",
-    seeded=False,
-    kernel="linear",
-    C=0.01,
-)
-SVM_RBF = _spec(
-    "svm-rbf",
-    "support vector machine, RBF kernel, C = 10",
-    "kernel",
-    "sklearn.svm:SVC",
-    seeded=False,
-    kernel="rbf",
-    C=10.0,
-)
-KNN = _spec(
-    "knn",
-    "11 nearest neighbours, weighted by distance",
-    "neighbours",
-    "sklearn.neighbors:KNeighborsClassifier",
-    seeded=False,
-    n_neighbors=11,
-    weights="distance",
-)
-DECISION_TREE = _spec(
-    "decision-tree",
-    "decision tree, at least 5 rows a leaf",
-    "tree",
-    "sklearn.tree:DecisionTreeClassifier",
-    seeded=True,
-    min_samples_leaf=5,
-)
-RANDOM_FOREST = _spec(
-    "random-forest",
-    "random forest, 100 trees",
-    "tree",
-    "sklearn.ensemble:RandomForestClassifier",
-    seeded=True,
-    n_estimators=100,
-)
-# The best cell of a published grid (seven classes, four corpora). Without early stopping nothing in it is random.
-HIST_GB = _spec(
-    "hist-gb",
-    "histogram gradient boosting, 100 iterations, depth 7",
-    "tree",
-    "sklearn.ensemble:HistGradientBoostingClassifier",
-    seeded=False,
-    learning_rate=0.1,
-    max_iter=100,
-    max_depth=7,
-    l2_regularization=0.5,
-    min_samples_leaf=40,
-    early_stopping=False,
-)
-# From the same grid; it stops by its training loss. scikit-learn's early stopping would draw its validation rows at
-# random, so from speakers that it also trains on.
-MLP = _spec(
-    "mlp",
-    "perceptron, one hidden layer of 128",
-    "network",
-    "sklearn.neural_network:MLPClassifier",
-    seeded=True,
-    hidden_layer_sizes=[128],
-    alpha=0.01,
-    batch_size=256,
-    max_iter=500,
-    tol=1e-3,
-    early_stopping=False,
-)
+def _importances(estimator: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """Return what the estimator says of its columns: impurity or gain of trees, mean magnitude of coefficients."""
+    if hasattr(estimator, "feature_importances_"):
+        kind = getattr(estimator, "importance_type", "impurity") or "gain"  # XGBoost's default is None, and means gain
+        values = np.asarray(estimator.feature_importances_, dtype=np.float64)
+    elif hasattr(estimator, "coef_"):
+        kind, values = "coefficients", np.abs(np.atleast_2d(estimator.coef_)).mean(axis=0)
+    else:
+        return {}
+    if values.shape != (len(columns),):  # a pipeline of somebody's that makes columns of its own
+        return {}
+    return {"importances": {kind: dict(zip(columns, values.tolist(), strict=True))}}

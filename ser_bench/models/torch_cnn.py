@@ -2,102 +2,78 @@
 
 from __future__ import annotations
 
-import copy
-import os
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.random import RandomState
 
-from ser_bench.errors import PrerequisiteError
-from ser_bench.models.contract import FitContext, Float32, Ints, ModelSpec
-from ser_bench.models.frame_network import KERNELS, WIDTHS, FrameNetwork, softmax
+from ser_bench.models.contract import Examples, Float32, Ints, ModelSpec
+from ser_bench.models.frame_network import KERNELS, WIDTHS, common_length, paired_frames
+from ser_bench.models.torch_settings import Training, torch_optimiser
+from ser_bench.models.torch_training import TorchModel
 
 
-class TorchCnn(FrameNetwork):
+class TorchCnn(TorchModel):
     """Four strided convolutions over time and frequency, mean and max pooling over time, one linear layer.
 
-    Parameters and training are those of :class:`FrameNetwork`. The same seed gives the same bits on one device.
+    What it is fed is that of :class:`ser_bench.models.frame_network.FrameNetwork`, and so are its parameters.
     """
 
-    def _build(self, n_columns: int, n_classes: int, context: FitContext) -> None:
-        import torch
+    def __init__(
+        self,
+        *,
+        epochs: int = 30,
+        batch_size: int = 32,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        dropout: float = 0.5,
+        n_channels: int = 8,
+        patience: int = 10,
+    ) -> None:
+        optimiser = torch_optimiser("AdamW", lr=learning_rate, weight_decay=weight_decay)
+        super().__init__(Training(epochs=epochs, batch_size=batch_size, optimiser=optimiser, patience=patience))
+        self.dropout, self.n_channels = dropout, n_channels
 
-        self._device = _device(context.device)
-        # cuBLAS is deterministic only with a workspace of its own, and reads this when it first starts.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        torch.set_num_threads(context.threads)
-        torch.manual_seed(context.seed)
-        layers: list[Any] = []
-        n_in, n_bands = 1, n_columns
-        for width, kernel in zip(WIDTHS, KERNELS, strict=True):
-            n_out = width * self.n_channels
-            layers += [
-                torch.nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, bias=False),
-                torch.nn.BatchNorm2d(n_out),
-                torch.nn.ReLU(),
-            ]
-            n_in, n_bands = n_out, -(-n_bands // 2)
-        self._network = torch.nn.ModuleDict(
-            {
-                "convolutions": torch.nn.Sequential(*layers),
-                "dropout": torch.nn.Dropout(self.dropout),
-                "head": torch.nn.Linear(2 * n_in * n_bands, n_classes),
-            }
-        ).to(self._device)
-        self._optimiser = torch.optim.AdamW(
-            self._network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
-        )
+    def measure(self, train: Examples) -> dict[str, Any]:
+        """Return the common length."""
+        return {"n_frames": common_length(train.lengths)}
 
-    def _step(self, frames: Float32, mask: Float32, targets: Ints | Float32) -> float:
-        import torch
+    def inputs(self, examples: Examples, rows: Ints, random: RandomState | None) -> tuple[Float32, Float32]:
+        """Return pairs of frames, and the mask of the pooled sequence."""
+        return paired_frames(examples, rows, self.measured["n_frames"], random)
 
-        self._network.train()
-        wanted = torch.from_numpy(targets).to(self._device)
-        loss: Any = torch.nn.functional.cross_entropy(self._logits(frames, mask), wanted)
-        self._optimiser.zero_grad()
-        loss.backward()
-        self._optimiser.step()
-        return float(loss.item())
-
-    def _probabilities(self, frames: Float32, mask: Float32) -> NDArray[np.float64]:
-        import torch
-
-        self._network.eval()
-        with torch.inference_mode():
-            return softmax(self._logits(frames, mask).cpu().numpy())
-
-    def _logits(self, frames: Float32, mask: Float32) -> Any:
-        import torch
-
-        valid = torch.from_numpy(mask).to(self._device)[:, :, None]
-        images = torch.from_numpy(frames).to(self._device)[:, None]
-        maps = self._network["convolutions"](images)
-        steps = maps.permute(0, 2, 1, 3).flatten(2)
-        mean = (steps * valid).sum(1) / valid.sum(1)
-        peak = steps.masked_fill(valid == 0, -torch.inf).amax(1)
-        return self._network["head"](self._network["dropout"](torch.cat([mean, peak], 1)))
-
-    def _weights(self) -> Any:
-        return copy.deepcopy(self._network.state_dict())
-
-    def _restore(self, weights: Any) -> None:
-        self._network.load_state_dict(weights)
-
-    def _n_parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self._network.parameters())
+    def build(self, n_columns: int, n_outputs: int) -> Any:
+        """Return the network."""
+        return _network(n_columns, n_outputs, self.dropout, self.n_channels)
 
 
-def _device(name: str) -> Any:
+def _network(n_columns: int, n_outputs: int, dropout: float, n_channels: int) -> Any:
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
-        there = f"PyTorch {torch.__version__}, {'no CUDA device' if torch.version.cuda else 'built without CUDA'}"
-        raise PrerequisiteError(
-            f"device 'cuda' was asked for, and there is only the CPU ({there})", hint="--device cpu"
-        )
-    return torch.device(name)
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers: list[Any] = []
+            n_in, n_bands = 1, n_columns
+            for width, kernel in zip(WIDTHS, KERNELS, strict=True):
+                n_out = width * n_channels
+                layers += [
+                    torch.nn.Conv2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, bias=False),
+                    torch.nn.BatchNorm2d(n_out),
+                    torch.nn.ReLU(),
+                ]
+                n_in, n_bands = n_out, -(-n_bands // 2)
+            self.convolutions = torch.nn.Sequential(*layers)
+            self.dropout = torch.nn.Dropout(dropout)
+            self.head = torch.nn.Linear(2 * n_in * n_bands, n_outputs)
+
+        def forward(self, frames: Any, mask: Any) -> Any:
+            valid = mask[:, :, None]
+            steps = self.convolutions(frames[:, None]).permute(0, 2, 1, 3).flatten(2)
+            mean = (steps * valid).sum(1) / valid.sum(1)
+            peak = steps.masked_fill(valid == 0, -torch.inf).amax(1)
+            return self.head(self.dropout(torch.cat([mean, peak], 1)))
+
+    return Network()
 
 
 TORCH_CNN = ModelSpec(
@@ -117,9 +93,10 @@ TORCH_CNN = ModelSpec(
     },
     input="frames",
     features="logmel64",
-    requires=("torch",),
+    requires=("torch", "safetensors"),
     extra="torch",
     uses_dev=True,
+    targets=("classes", "values"),
     soft_targets=True,
     devices=("cpu", "cuda"),
     packages=("numpy", "torch"),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ser_bench.equal_parts import hashed_order, stratified_parts
 from ser_bench.errors import UsageError, did_you_mean
 from ser_bench.protocols.check import Identities
 from ser_bench.protocols.fold import Positions
 from ser_bench.protocols.names import meant, own_name, spellings
-from ser_bench.protocols.parts import Codes, connected, factorised, hashed_order, stratified_parts
+from ser_bench.protocols.parts import Codes, connected, factorised
 from ser_bench.utterances import UtteranceTable
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Sequence
 from typing import Any
@@ -11,61 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ser_bench.equal_parts import hashed_order
+
 Codes = NDArray[np.int64]
-
-
-def stable_hash(*parts: str) -> str:
-    """Return a SHA-256 over ``parts``, hexadecimal: an order that no library version can change."""
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def hashed_order(names: Sequence[str], salt: str, within: Codes | None = None) -> Codes:
-    """Return the positions of ``names`` ordered by the SHA-256 of salt and name, first by ``within`` where given."""
-    start = hashlib.sha256(f"{salt}\x1f".encode("utf-8", "surrogateescape"))
-    digests = bytearray()
-    for name in names:
-        one = start.copy()
-        one.update(name.encode("utf-8", "surrogateescape"))
-        digests += one.digest()
-    words = np.frombuffer(bytes(digests), dtype=">u8").reshape(-1, 4)
-    keys = [words[:, 3], words[:, 2], words[:, 1], words[:, 0]]
-    return np.lexsort(keys if within is None else [*keys, within]).astype(np.int64)
 
 
 def factorised(values: NDArray[Any]) -> tuple[Codes, list[str]]:
     """Return a code per row and what it stands for, in sorted order; null is -1."""
     codes, uniques = pd.factorize(pd.Series(values, dtype=object), sort=True)
     return codes.astype(np.int64), [str(name) for name in uniques]
-
-
-def stratified_parts(counts: NDArray[np.int64], names: Sequence[str], k: int, salt: str) -> Codes:
-    """Deal groups into ``k`` parts so that every part gets its share of every class.
-
-    Groups are dealt from the largest to the smallest (ties by SHA-256 of salt and name), each to the part
-    whose class shares overlap least with its own; that is the greedy step which minimises the squared deviation of all
-    parts' class shares from 1/k.
-
-    Args:
-        counts: Rows per group and class, shape (n_groups, n_classes).
-        names: A stable name per group.
-        k: Number of parts.
-        salt: What else the order hangs on (the protocol's seed).
-
-    Returns:
-        The part of each group, shape (n_groups,); with fewer groups than parts some parts stay empty.
-    """
-    share = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
-    size = counts.sum(axis=1)
-    filled = np.zeros((k, counts.shape[1]))
-    rows = np.zeros(k, dtype=np.int64)
-    part = np.empty(len(names), dtype=np.int64)
-    for group in hashed_order(names, salt, -size):
-        overlap = np.round(filled @ share[group], 12)
-        best = int(np.lexsort((rows, overlap))[0])
-        part[group] = best
-        filled[best] += share[group]
-        rows[best] += size[group]
-    return part
 
 
 def connected(first: Codes, second: Codes) -> Codes:

@@ -11,7 +11,19 @@ import msgspec
 from ser_bench.errors import DataError
 from ser_bench.records import Gap, RunRecord, SuiteRef, Timing, encode
 from ser_bench.report import wording
-from ser_bench.report.parts import Board, Cell, GroupRow, GroupTable, Machine, Matrix, Notice, Row, Standing, Table
+from ser_bench.report.parts import (
+    Board,
+    Cell,
+    GroupRow,
+    GroupTable,
+    Machine,
+    Matrix,
+    Notice,
+    Row,
+    Standing,
+    System,
+    Table,
+)
 from ser_bench.report.text import plain_struct
 
 _STANDINGS = get_args(Standing)
@@ -23,9 +35,15 @@ _UNSCORED: dict[str, Any] = {
     "confusion": (),
     "by_group": {},
     "soft": None,
+    "search": (),
+    "selection": {},
+    "importances": (),
     "uar_fold_mean": None,
     "uar_fold_sd": None,
     "uar_seed_sd": None,
+    "ccc_fold_mean": None,
+    "ccc_fold_sd": None,
+    "ccc_seed_sd": None,
     "timing": None,
 }
 """A row that is not ok shows no number, whatever its record holds."""
@@ -58,6 +76,7 @@ def build(records: Sequence[RunRecord], gap: Gap | None = None) -> Board:
         matrices=_matrices(suite.primary, tables),
         machines=machines,
         gap=plain_struct(gap) if gap is not None else None,
+        systems=_systems(suite, tables, plain_struct(gap) if gap is not None else None),
     )
 
 
@@ -140,7 +159,7 @@ def _table(number: int, group: Sequence[RunRecord], split: bool, machines: Seque
 
     def value(row: Row) -> float:
         found = row.scores.get(head.suite.primary)
-        return -1.0 if found is None or found.value is None else found.value
+        return -2.0 if found is None or found.value is None else found.value
 
     rows.sort(key=lambda row: (_STANDINGS.index(row.standing), -value(row), row.row, row.run_id))
     ranked = [value(row) for row in rows if row.standing == "ranked"]
@@ -230,6 +249,36 @@ def _group_tables(rows: Sequence[Row]) -> tuple[GroupTable, ...]:
             )
         )
     return tuple(tables)
+
+
+def _systems(suite: SuiteRef, tables: Sequence[Table], gap: Gap | None) -> tuple[System, ...]:
+    """Return the rows that a published counterpart has, or else those that the suite's own references are about."""
+    rows = {row.row: row for table in tables for row in table.rows if row.scores}
+    if gap is not None and gap.control_suite:
+        return tuple(
+            System(
+                row=of.row,
+                published=of.published,
+                reproduced=of.reproduced,
+                honest=of.honest,
+                differences=of.differences,
+                cut=rows[of.row].model.cut,
+            )
+            for of in gap.rows
+        )
+    return tuple(
+        System(
+            row=row.row,
+            published=of,
+            reproduced=row.scores,
+            honest={} if suite.declares or row.normalisation == "all" else row.scores,
+            differences={},
+            cut=row.model.cut,
+        )
+        for of in suite.references
+        for row in rows.values()
+        if row.row == of.row
+    )
 
 
 def _matrices(primary: str, tables: Sequence[Table]) -> tuple[Matrix, ...]:

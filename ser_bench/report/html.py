@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
+from statistics import fmean
 from typing import NamedTuple
 
 from ser_bench.records import Score
-from ser_bench.report import text, wording
+from ser_bench.report import systems, text, wording
 from ser_bench.report.parts import Board, Row
 
 _SHADES = 10
+
+MOST_POINTS = 50
+"""Points of a search that the page shows; the record holds all."""
 
 
 class Bar(NamedTuple):
@@ -52,11 +56,14 @@ def render_html(board: Board) -> str:
         "gap_cells": wording.gap_cells,
         "gap_terms": wording.gap_terms,
         "group_terms": wording.group_terms,
+        "fold_spread": text.fold_spread,
+        "importance": "{:.4f}".format,
         "interval": text.interval,
         "mean_sd": text.mean_sd,
         "measure": text.measure,
         "params": text.params,
         "score": text.score,
+        "searched": searched,
         "shade": shade,
         "shares": confusion_shares,
         "short": text.short,
@@ -66,8 +73,10 @@ def render_html(board: Board) -> str:
         "bar": bar,
         "machine_line": wording.machine,
         "shown_metrics": text.shown_metrics,
+        "side_metric": text.side_metric,
         "size": wording.size,
         "soft_terms": wording.soft_terms,
+        "system_cells": systems.cells_of,
         "targets": text.TARGETS,
     }
     package = files("ser_bench.report")
@@ -80,6 +89,7 @@ def render_html(board: Board) -> str:
             metrics=text.METRICS,
             nothing=text.NOTHING,
             gap_title=wording.GAP,
+            systems=(systems.TITLE, systems.terms_of(board), systems.COLUMNS),
             references=(wording.REFERENCES, wording.REFERENCE_TERMS),
             key=Score(value=0.6, low=0.45, high=0.75),
         )
@@ -93,12 +103,12 @@ def csp_hash(content: str) -> str:
 
 
 def bar(score: Score | None, constant: float | None) -> Bar | None:
-    """Return the drawing of a score, or None where there is none to draw."""
+    """Return the drawing of a score, or None where there is none to draw; below 0 nothing is drawn but the edge."""
     if score is None or score.value is None:
         return None
-    low, high = (score.value if end is None else end for end in (score.low, score.high))
+    low, value, high = (max(0.0, score.value if end is None else end) for end in (score.low, score.value, score.high))
     mark = None if constant is None else _percent(constant)
-    return Bar(_percent(low), _percent(high - low), _percent(score.value), mark)
+    return Bar(_percent(low), _percent(high - low), _percent(value), mark)
 
 
 def costs(row: Row) -> list[tuple[float | None, str]]:
@@ -114,6 +124,15 @@ def costs(row: Row) -> list[tuple[float | None, str]]:
         (rtf, text.measure(rtf, 2)),
         (peak, text.measure(peak)),
     ]
+
+
+def searched(row: Row) -> list[tuple[str, float, list[str]]]:
+    """Return (point, mean score, score of each judged part by fold) of the best points of a search, best first."""
+    lines = []
+    for point in row.search:
+        parts = [" ".join(text.score(score) for score in scores) for scores in point.scores.values()]
+        lines.append((text.params(point.params), fmean(fmean(scores) for scores in point.scores.values()), parts))
+    return sorted(lines, key=lambda line: -line[1])[:MOST_POINTS]
 
 
 def shade(share: float | None) -> int:

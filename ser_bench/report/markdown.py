@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ser_bench.records import Gap
 from ser_bench.references import Reference
-from ser_bench.report import wording
+from ser_bench.report import systems, wording
 from ser_bench.report.parts import Board, GroupTable, Matrix, Row, Table
 from ser_bench.report.text import (
     METRICS,
@@ -16,6 +16,7 @@ from ser_bench.report.text import (
     aligned,
     clip,
     count,
+    fold_spread,
     interval,
     listing,
     mean_sd,
@@ -23,6 +24,7 @@ from ser_bench.report.text import (
     score,
     short,
     shown_metrics,
+    side_metric,
 )
 
 _TAME = re.compile(r"(?:[^\W_]|(?<=[^\W_])_(?=[^\W_])|[ .,;()'/%→–—±≥?-]|[:&](?=\s|$)|=(?=[\w.-]))+")
@@ -38,7 +40,9 @@ def render_markdown(board: Board) -> str:
         parts += _table(board, table)
     if board.matrices:
         parts += _matrices(board)
-    if board.gap:
+    if board.systems:
+        parts += _systems(board)
+    if board.gap and not board.gap.control_suite:
         parts += _gap(board.gap)
     if board.suite.references:
         parts += _references(board.suite.references)
@@ -63,16 +67,21 @@ def _head(board: Board) -> Iterator[str]:
     yield f"# {inert(suite.title)}"
     for notice in board.notices:
         yield f"> **{notice.kind.capitalize()}**: {inert(notice.text)}"
-    classes = ", ".join(inert(name) for name in suite.classes)
     yield "\n".join(
         [
             f"- Suite: {inert(suite.name)}, version {suite.version}, digest `{short(suite.digest)}`",
             f"- Protocol: {inert(suite.protocol)}",
-            f"- Labels: {inert(suite.labels)} ({count(len(suite.classes))} classes: {classes})",
+            f"- Labels: {inert(suite.labels)} ({_asked(suite.classes)})",
             *(f"- Corpus: {inert(c.title)} ({inert(c.name)}): {wording.corpus_counts(c)}" for c in board.corpora),
             f"- Sample rate: {count(suite.sample_rate_hz)} Hz",
         ]
     )
+
+
+def _asked(classes: Sequence[str]) -> str:
+    if not classes:
+        return "a number, on the corpus's scale"
+    return f"{count(len(classes))} classes: {', '.join(inert(name) for name in classes)}"
 
 
 def _table(board: Board, table: Table) -> Iterator[str]:
@@ -81,16 +90,17 @@ def _table(board: Board, table: Table) -> Iterator[str]:
     yield f"## {inert(table.title)}: {wording.size(table.n_test, table.n_test_speakers)}"
     header = ["Rank", "Model", "Features", "Normalisation", f"{METRICS[primary]} [95 %]"]
     header += [METRICS[name] for name in others]
-    header += ["UAR train / dev / test", "Per-fold UAR, mean ± sd", "Seeds", "Folds"]
-    yield _pipes(header, [_scores(row, primary, others) for row in table.rows], left=4)
+    of = METRICS[side_metric(primary)]
+    header += [f"{of} train / dev / test", f"Per-fold {of}, mean ± sd", "Seeds", "Folds"]
+    yield pipes(header, [_scores(row, primary, others) for row in table.rows], left=4)
     header = ["Model", "Device", "Fit s", "Latency ms p50 / p95", "RTF", "Peak MiB"]
     costs = [_costs(row) for row in table.rows if row.timing]
     if costs:
-        yield _pipes(header, costs, left=2)
+        yield pipes(header, costs, left=2)
     if terms := wording.soft_terms(table.rows):
         yield inert(terms)
         header = ["Model", "Trained on", "Cross-entropy", "JS divergence", "Multi-label F1"]
-        yield _pipes(header, [_soft(row) for row in table.rows if row.soft], left=2)
+        yield pipes(header, [_soft(row) for row in table.rows if row.soft], left=2)
     notes = [f"- {row.standing.capitalize()}: {_name(row)}: {_reason(row)}" for row in table.rows if _is_missing(row)]
     notes += [f"- Note: {inert(note)}" for note in table.notes]
     notes += [
@@ -113,7 +123,7 @@ def _groups(groups: GroupTable) -> str:
     rows = [
         [inert(clip(row.row, _NAME_WIDTH)), *(score(uar) for uar in row.uars), score(row.gap)] for row in groups.rows
     ]
-    return _pipes(header, rows, left=1)
+    return pipes(header, rows, left=1)
 
 
 def _scores(row: Row, primary: str, others: Sequence[str]) -> list[str]:
@@ -128,7 +138,7 @@ def _scores(row: Row, primary: str, others: Sequence[str]) -> list[str]:
         f"{score(first.value)} {interval(first)}".strip() if first else NOTHING,
         *(score(value) for value in values),
         " / ".join(score(row.sides.get(side)) for side in ("train", "dev", "test")) if row.sides else NOTHING,
-        mean_sd(row.uar_fold_mean, row.uar_fold_sd),
+        mean_sd(*fold_spread(row)),
         count(len(row.seeds)),
         f"{len(row.folds)} of {row.folds_total}" if row.scores else NOTHING,
     ]
@@ -179,7 +189,7 @@ def _matrix(matrix: Matrix) -> str:
         for train, cells in zip(matrix.train, matrix.cells, strict=True)
     ]
     tests = [f"{inert(test)} ({of})" for test, of in zip(matrix.test, matrix.test_sizes, strict=True)]
-    return _pipes(["train ↓, test →", *tests], rows, left=1)
+    return pipes(["train ↓, test →", *tests], rows, left=1)
 
 
 def _cell(value: float | None, status: str) -> str:
@@ -189,8 +199,18 @@ def _cell(value: float | None, status: str) -> str:
 def _gap(gap: Gap) -> Iterator[str]:
     yield f"## {wording.GAP}"
     header = ["Model", "Unseen speakers", "Shared speakers", "Gap", "95 %", "Speaker probe"]
-    yield _pipes(header, [[inert(clip(cells[0], _NAME_WIDTH)), *cells[1:]] for cells in wording.gap_cells(gap)], left=1)
+    yield pipes(header, [[inert(clip(cells[0], _NAME_WIDTH)), *cells[1:]] for cells in wording.gap_cells(gap)], left=1)
     yield inert(wording.gap_terms(gap))
+
+
+def _systems(board: Board) -> Iterator[str]:
+    yield f"## {systems.TITLE}"
+    rows = [
+        [inert(clip(cell, _NAME_WIDTH)) if i in (0, 8) else cell for i, cell in enumerate(cells)]
+        for cells in map(systems.cells_of, board.systems)
+    ]
+    yield pipes(systems.COLUMNS, rows, left=2)
+    yield inert(systems.terms_of(board))
 
 
 def _references(references: Sequence[Reference]) -> Iterator[str]:
@@ -208,7 +228,7 @@ def _references(references: Sequence[Reference]) -> Iterator[str]:
         ]
         for of in references
     ]
-    yield _pipes(header, rows, left=5)
+    yield pipes(header, rows, left=5)
 
 
 def _data(board: Board) -> Iterator[str]:
@@ -219,7 +239,7 @@ def _data(board: Board) -> Iterator[str]:
             examples = listing(corpus.examples.get(reason, ()), most=3)
             rows.append([inert(corpus.name), inert(reason), inert(examples), count(n)])
     if rows:
-        yield _pipes(["Corpus", "Reason", "For example", "Utterances"], rows, left=3)
+        yield pipes(["Corpus", "Reason", "For example", "Utterances"], rows, left=3)
     else:
         yield "No utterance was excluded."
     lines = [f"- {inert(corpus.name)}: {inert(text)}" for corpus in board.corpora for text in wording.counted(corpus)]
@@ -234,7 +254,7 @@ def _measured(board: Board) -> Iterator[str]:
     yield "\n".join(lines)
     yield "<details>\n<summary>Where each row comes from</summary>"
     header = ["Row", "Run", "Predictions (SHA-256)", "Test rows", "Corpora"]
-    yield _pipes(header, [_trace(table, row) for table in board.tables for row in table.rows], left=5)
+    yield pipes(header, [_trace(table, row) for table in board.tables for row in table.rows], left=5)
     yield "</details>"
 
 
@@ -248,6 +268,7 @@ def _trace(table: Table, row: Row) -> list[str]:
     ]
 
 
-def _pipes(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+def pipes(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+    """Return a table of cells that are Markdown already, the first ``left`` columns flush left."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
     return aligned(escaped[0], escaped[1:], left=left, style="pipe")

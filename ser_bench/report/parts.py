@@ -16,14 +16,17 @@ from ser_bench.records import (
     FoldScore,
     Gap,
     GroupScores,
+    Importances,
     ModelRef,
     PredictionsRef,
     Score,
+    SearchPoint,
+    SelectionStep,
     SoftScores,
     SuiteRef,
     Timing,
 )
-from ser_bench.references import Approach
+from ser_bench.references import Approach, Reference
 
 Standing = Literal["ranked", "unranked", "reference", "failed", "skipped"]
 """What a row is on the board, in the order of the tables."""
@@ -74,6 +77,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     uar_fold_mean: float | None
     uar_fold_sd: float | None
     uar_seed_sd: float | None
+    ccc_fold_mean: float | None
+    ccc_fold_sd: float | None
+    ccc_seed_sd: float | None
     sides: dict[str, float | None]
     fold_scores: tuple[FoldScore, ...]
     classes: tuple[str, ...]
@@ -83,6 +89,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     by_group: dict[str, GroupScores | None]
     soft: SoftScores | None
     chosen_by: str
+    search: tuple[SearchPoint, ...]
+    selection: dict[str, tuple[SelectionStep, ...]]
+    importances: tuple[Importances, ...]
     timing: Timing | None
     predictions: PredictionsRef | None
     warnings: tuple[str, ...]
@@ -155,6 +164,21 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[tuple[Cell | None, ...], ...]
 
 
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """A published system: what its source states, what its protocol gives here, and what an honest one does.
+
+    ``reproduced`` and ``honest`` map metrics to scores and are empty where that protocol did not run; ``differences``
+    are the first less the second. ``cut`` says what the source did more of.
+    """
+
+    row: str
+    published: Reference | None
+    reproduced: dict[str, Score]
+    honest: dict[str, Score]
+    differences: dict[str, Score]
+    cut: str | None
+
+
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a leaderboard shows; also the schema of ``leaderboard.json``.
 
@@ -175,7 +199,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
          "matrices": [{"row", "train": [...], "test": [...], "test_sizes": [...],
                        "cells": [[{"value", "status", "anchor"}]]}],
          "machines": [{"environment": {...}, "code": {...}}],
-         "gap": {"control", "rows": [{"row", "disjoint", "control", "gap": {...}, "speaker_probe"}], ...} or null}
+         "gap": {"control", "rows": [{"row", "disjoint", "control", "gap": {...}, "speaker_probe"}], ...} or null,
+         "systems": [{"row", "published", "reproduced": {"uar": {...}, ...}, "honest", "differences", "cut"}]}
 
     ``suite``, ``corpora``, ``machines`` and the parts of a row are those of :mod:`ser_bench.records`.
     """
@@ -187,3 +212,4 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     matrices: tuple[Matrix, ...]
     machines: tuple[Machine, ...]
     gap: Gap | None = None
+    systems: tuple[System, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ser_bench.records import Gap
 from ser_bench.references import Reference
-from ser_bench.report import wording
+from ser_bench.report import systems, wording
 from ser_bench.report.parts import Board, Row, Table
 from ser_bench.report.text import METRICS, NOTHING, aligned, clip, interval, listing, measure, score, shown_metrics
 
@@ -26,7 +26,9 @@ def render_terminal(board: Board) -> str:
         lines += _wrapped(f"{notice.kind}: {notice.text}", "! ")
     for table in board.tables:
         lines += ["", *_table(table, suite.primary)]
-    if board.gap:
+    if board.systems:
+        lines += ["", *_systems(board)]
+    if board.gap and not board.gap.control_suite:
         lines += ["", *_gap(board.gap)]
     if suite.references:
         lines += ["", *_references(suite.references)]
@@ -63,6 +65,16 @@ def _gap(gap: Gap) -> Iterator[str]:
     rows = [[clip(cells[0], _MODEL_WIDTH), *cells[1:]] for cells in wording.gap_cells(gap)]
     yield from aligned(header, rows, left=1, style="simple").splitlines()
     yield from _wrapped(wording.gap_terms(gap), "  ")
+
+
+def _systems(board: Board) -> Iterator[str]:
+    """Yield the published systems by accuracy, which most sources state; the other files show UAR too."""
+    yield systems.TITLE
+    header = ["model", "published", "reproduced WAR", "honest WAR", "difference WAR"]
+    shown = [[cells[i] for i in (0, 1, 2, 4, 6)] for cells in map(systems.cells_of, board.systems)]
+    rows = [[clip(cells[0], _MODEL_WIDTH), *cells[1:]] for cells in shown]
+    yield from aligned(header, rows, left=2, style="simple").splitlines()
+    yield from _wrapped(systems.terms_of(board), "  ")
 
 
 def _references(references: Sequence[Reference]) -> Iterator[str]:

@@ -15,9 +15,17 @@ from ser_bench.records import Score
 NOTHING = "–"
 """What stands where there is no number."""
 
-METRICS = {"uar": "UAR", "war": "WAR", "macro_f1": "macro-F1", "macro_precision": "macro precision"}
+METRICS = {
+    "uar": "UAR",
+    "war": "WAR",
+    "macro_f1": "macro-F1",
+    "macro_precision": "macro precision",
+    "ccc": "CCC",
+    "rmse": "RMSE",
+    "pearson": "Pearson",
+}
 
-TARGETS = {"hard": "labels", "soft": "votes"}
+TARGETS = {"hard": "labels", "soft": "votes", "values": "numbers"}
 
 _BREAKS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
 _INVISIBLE = re.compile(
@@ -30,7 +38,21 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def shown_metrics(primary: str) -> list[str]:
     """Return the metrics that have a column of their own, the primary one first."""
+    if primary == "ccc":
+        return ["ccc", "rmse", "pearson"]
     return [primary, *(name for name in ("uar", "war", "macro_f1") if name != primary)]
+
+
+def side_metric(primary: str) -> str:
+    """Return the metric that is told by side, by fold and by seed."""
+    return "ccc" if primary == "ccc" else "uar"
+
+
+def fold_spread(row: Any) -> tuple[float | None, float | None]:
+    """Return mean and sd over folds of a record's, or a board's, row."""
+    if "ccc" in row.scores:
+        return row.ccc_fold_mean, row.ccc_fold_sd
+    return row.uar_fold_mean, row.uar_fold_sd
 
 
 def plain(text: str) -> str:

@@ -160,6 +160,8 @@ def chosen_by(record: RunRecord) -> str:
     """Return in words who chose the parameters of a row."""
     if "inner folds" in record.chosen.values():
         return "chosen on inner folds of the training rows (best mean score), then refitted on all of them"
+    if record.chosen.get("features") == "train" and not record.model.uses_dev:
+        return "columns chosen by the model on its training rows; fixed parameters"
     speakers = sorted({f.dev_speakers for f in record.folds if f.n_dev})
     without = sum(1 for f in record.folds if not f.n_dev)
     if not (record.model.uses_dev or record.model.chosen):
@@ -178,8 +180,9 @@ def corpus_counts(corpus: CorpusRef) -> str:
     if corpus.expected_speakers is not None:
         speakers += f" ({count(corpus.expected_speakers)} expected)"
     classes = sum(1 for n in corpus.per_class.values() if n)
+    told = f", {count(classes, 'class')}" if corpus.per_class else ""
     used = f"{count(corpus.n_used)} used of {count(corpus.n)} found ({expected})"
-    return f"{used}, {speakers}, {count(classes, 'class')}"
+    return f"{used}, {speakers}{told}"
 
 
 def exclusions(corpus: CorpusRef) -> list[tuple[str, int]]:
@@ -199,7 +202,11 @@ def counted(corpus: CorpusRef) -> Iterator[str]:
 
 def definitions(board: Board) -> Iterator[str]:
     """Yield how to read the numbers; every sentence holds for all rows."""
-    yield "UAR is the mean of the per-class recalls, WAR the share of utterances that were right."
+    if board.suite.targets == "values":
+        yield "CCC is the concordance correlation of numbers, 1 where they agree: a wrong level or spread costs, too."
+        yield f"RMSE is the root mean square error, in units of {board.suite.labels} as the corpus states it."
+    else:
+        yield "UAR is the mean of the per-class recalls, WAR the share of utterances that were right."
     yield "Scores pool the test rows of all folds and average over seeds; the per-fold mean is another number."
     yield "Intervals resample speakers, not utterances. Where they overlap, an order of rows may be chance."
     if any(row.timing for table in board.tables for row in table.rows):
