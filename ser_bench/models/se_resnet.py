@@ -110,7 +110,7 @@ class SeResnet(TorchModel):
         """Return the batch mixed with itself in another order, and targets in the same shares."""
         import torch
 
-        if targets.ndim == 1:
+        if not targets.is_floating_point():
             targets = torch.nn.functional.one_hot(targets, len(self._present)).float()
         (images, mask), targets = mixed_up(inputs, targets, random, alpha=self.mixup)
         return (images, (mask > 0).float()), targets
