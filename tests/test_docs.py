@@ -209,13 +209,15 @@ def test_the_printed_package_brings_its_corpus_features_model_and_suite(voicelab
     assert in_package(permuted, voicelab)["rows"][0]["uar"] < 0.6
 
 
-def test_the_printed_network_learns_under_the_printed_label_scheme(voicelab: Path) -> None:
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("the printed network needs torch: pip install '.[torch]'")
+def test_the_printed_networks_learn_under_the_printed_label_scheme(voicelab: Path) -> None:
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("keras") is None:
+        pytest.skip("the printed networks need torch and keras: pip install '.[torch,keras]'")
     answer = in_package(["run", "--suite", "studio-valence", "--data", "data"], voicelab)
     network = answer["rows"][2]
     assert (network["model"], network["status"], network["features"]) == ("conv-net", "ok", "logmel64")
     assert network["uar"] > 0.8
+    dense = answer["rows"][3]
+    assert (dense["model"], dense["status"]) == ("dense-net", "ok") and dense["uar"] > 0.8
     assert answer["corpora"][0]["per_class"] == {"negative": 24, "positive": 12}
 
 
