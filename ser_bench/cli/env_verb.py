@@ -9,7 +9,7 @@ HELP = "build, list and remove environments of models that need one of their own
 EXAMPLE = """examples:
   ser-bench env list
   ser-bench env create featurewiz
-  ser-bench env create featurewiz --python /opt/python3.11/bin/python3.11
+  ser-bench env create featurewiz --python python3.11
   ser-bench env remove featurewiz
 
 They are kept in the user's data folder ($SER_BENCH_ENVS overrides it), each built from exact pins."""

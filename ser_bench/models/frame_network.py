@@ -138,10 +138,14 @@ class FrameNetwork(ABC):
         """Return the number of trained parameters."""
 
 
+def typical_length(lengths: Ints) -> int:
+    """Return the mean + 1 sd of ``lengths``, but at most the longest, at least 1."""
+    return max(1, min(int(lengths.max()), round(float(lengths.mean() + lengths.std()))))
+
+
 def common_length(lengths: Ints) -> int:
-    """Return the length to which utterances are brought: the mean + 1 sd of ``lengths``, in whole strides."""
-    typical = max(1, round(float(lengths.mean() + lengths.std())))
-    return -(-min(int(lengths.max()), typical) // STRIDE) * STRIDE
+    """Return the length to which utterances are brought: the typical one of ``lengths``, in whole strides."""
+    return -(-typical_length(lengths) // STRIDE) * STRIDE
 
 
 def paired_frames(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ser_bench.models.array_files import read_arrays, write_arrays
 from ser_bench.models.contract import Examples, FitContext, Float32, Ints, ModelSpec, Prediction
-from ser_bench.models.frame_network import mean_recall
+from ser_bench.models.frame_network import mean_recall, typical_length
 from ser_bench.models.keras_cnn import WEIGHTS, put_weights, start_keras
 from ser_bench.registry import import_object
 
@@ -77,7 +77,7 @@ class KerasModule:
         keras.utils.set_random_seed(context.seed)
         self._n_classes = context.n_classes
         self._present, targets = train.present_targets()
-        self._length = None if train.offsets is None else self.n_frames or _typical(train.lengths)
+        self._length = None if train.offsets is None else self.n_frames or typical_length(train.lengths)
         self._shape = (len(train.columns),) if self._length is None else (self._length, len(train.columns))
         self._network = import_object(self.path)(self._shape, len(self._present), **self.own)
         shares = targets if targets.ndim == 2 else np.eye(len(self._present), dtype=np.float32)[targets]
@@ -231,7 +231,3 @@ def keras_model(
         soft_targets=True,
         packages=("keras", "numpy", "tensorflow", "tensorflow-cpu", *packages),
     )
-
-
-def _typical(lengths: Ints) -> int:
-    return max(1, min(int(lengths.max()), round(float(lengths.mean() + lengths.std()))))

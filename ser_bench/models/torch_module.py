@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from ser_bench.models.contract import Examples, Float32, Ints, ModelSpec
+from ser_bench.models.frame_network import typical_length
 from ser_bench.models.torch_settings import Training, torch_optimiser
 from ser_bench.models.torch_training import TorchModel
 from ser_bench.registry import import_object
@@ -62,8 +63,7 @@ class TorchModule(TorchModel):
         """Return the common length of frames; None for vectors."""
         if train.offsets is None:
             return {"n_frames": None}
-        typical = round(float(train.lengths.mean() + train.lengths.std()))
-        return {"n_frames": self.n_frames or max(1, min(int(train.lengths.max()), typical))}
+        return {"n_frames": self.n_frames or typical_length(train.lengths)}
 
     def inputs(self, examples: Examples, rows: Ints, random: RandomState | None) -> tuple[Float32]:
         """Return vectors, or padded frames."""
