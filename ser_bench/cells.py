@@ -30,6 +30,7 @@ from ser_bench.suites import FULL, ModelEntry, Suite
 
 HARNESS = (
     "worker.py",
+    "fold_fit.py",
     "training_rows.py",
     "equal_parts.py",
     "matrices.py",

@@ -14,11 +14,11 @@ from ser_bench import model_files
 from ser_bench.audio import SILENCE_PEAK, AudioError, AudioSource, Float32, at_rate, decode
 from ser_bench.errors import DataError, SerBenchError, UsageError
 from ser_bench.features.contract import Analysis, FeatureSet
+from ser_bench.fold_fit import checked
 from ser_bench.model_files import Member, ModelFile, Normalisation
 from ser_bench.models.contract import Examples, Prediction
 from ser_bench.normalise import Moments, Normaliser
 from ser_bench.registry import import_object
-from ser_bench.worker import checked
 
 _TOGETHER = 64
 """Windows that are asked about at a time, so that an hour of sound needs no more memory than a minute."""

@@ -20,6 +20,7 @@ from ser_bench.corpora.audit import Audit, fingerprint
 from ser_bench.corpora.label_values import label_problems
 from ser_bench.emotions import DIMENSION_SCHEMES, EMOTIONS, SCHEME_NAMES, SCHEMES, LabelScheme, label_scheme
 from ser_bench.errors import DataError, UsageError
+from ser_bench.fold_fit import FoldFit
 from ser_bench.labelling import label, vote_shares
 from ser_bench.models.contract import Examples, FitContext
 from ser_bench.prediction_check import prediction_faults
@@ -27,7 +28,6 @@ from ser_bench.records import read_records
 from ser_bench.registry import import_object, load
 from ser_bench.suites import SAMPLE_SCHEME, digest, load_scheme, load_suite, with_labels
 from ser_bench.utterances import UtteranceTable
-from ser_bench.worker import _Cell
 from tests.small_corpus import EMOTIONS as SMALL
 from tests.small_corpus import write_small_corpus, write_suite, write_table
 
@@ -348,7 +348,7 @@ def cell_task(tmp_path: Path, **more: Any) -> dict[str, Any]:
 
 
 def test_a_class_that_no_training_row_is_labelled_with_takes_no_share(tmp_path: Path) -> None:
-    cell = _Cell(cell_task(tmp_path), tmp_path, lambda done, total: None)
+    cell = FoldFit(cell_task(tmp_path), tmp_path, lambda done, total: None)
     cell._normalise_by(cell.train)
     train = cell.examples(cell.train, with_classes=True)
     assert train.distributions is not None
@@ -357,14 +357,14 @@ def test_a_class_that_no_training_row_is_labelled_with_takes_no_share(tmp_path: 
 
 
 def test_models_that_take_no_soft_targets_get_none(tmp_path: Path) -> None:
-    cell = _Cell(cell_task(tmp_path, soft_targets=False), tmp_path, lambda done, total: None)
+    cell = FoldFit(cell_task(tmp_path, soft_targets=False), tmp_path, lambda done, total: None)
     cell._normalise_by(cell.train)
     assert cell.examples(cell.train, with_classes=True).distributions is None
 
 
 def test_permuted_labels_take_their_votes_along(tmp_path: Path) -> None:
-    plain = _Cell(cell_task(tmp_path), tmp_path, lambda done, total: None)
-    moved = _Cell(cell_task(tmp_path, permute=True), tmp_path, lambda done, total: None)
+    plain = FoldFit(cell_task(tmp_path), tmp_path, lambda done, total: None)
+    moved = FoldFit(cell_task(tmp_path, permute=True), tmp_path, lambda done, total: None)
     assert plain.distributions is not None and moved.distributions is not None
     pairs = [
         sorted((int(k), *map(float, row)) for k, row in zip(c.classes[c.train], c.distributions[c.train], strict=True))

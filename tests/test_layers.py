@@ -20,7 +20,7 @@ LAYERS = {
     **dict.fromkeys(("training_rows", "equal_parts"), 1),
     **dict.fromkeys(("stats", "utterances", "augment", "encoders", "environments", "rating_metrics"), 2),
     **dict.fromkeys(("corpora", "protocols", "features", "normalise", "synth", "models", "metrics", "leakage"), 3),
-    **dict.fromkeys(("suites", "records", "adapters", "labelling", "foreign_splits", "children"), 4),
+    **dict.fromkeys(("suites", "records", "adapters", "labelling", "foreign_splits", "children", "fold_fit"), 4),
     **dict.fromkeys(("worker", "pool", "groups", "run_audit", "choices", "rating_scores"), 5),
     "prepare": 6,
     "cells": 7,

@@ -18,6 +18,7 @@ from scipy.stats import pearsonr
 
 from ser_bench import cli
 from ser_bench.errors import UsageError
+from ser_bench.fold_fit import FoldFit, checked
 from ser_bench.models.contract import Examples, FitContext, Prediction
 from ser_bench.prediction_check import prediction_faults
 from ser_bench.rating_metrics import ccc, pearson_of_sums, rating_sums, rmse_of_sums, speaker_rating_sums
@@ -25,7 +26,6 @@ from ser_bench.rating_scores import rating_fields
 from ser_bench.records import read_records
 from ser_bench.registry import import_object, load
 from ser_bench.suites import load_suite, parse_suite, with_labels
-from ser_bench.worker import _Cell, checked
 from tests.small_corpus import EMOTIONS, write_small_corpus, write_suite, write_table
 from tests.test_run import Place
 
@@ -325,7 +325,7 @@ def test_the_permuted_canary_permutes_numbers_among_each_training_speakers_own_r
     task = {"data": str(tmp_path / "data.npz"), "values": str(tmp_path / "values.npy"), "offsets": None, "fold": 0}
     task |= {"columns": ["x"], "class_names": [], "seed": 3, "device": "cpu", "threads": 1, "inner": 0, "grid": {}}
     task |= {"soft_targets": False, "normalise": "none", "permute": True, "out": str(tmp_path / "out.npz")}
-    cell = _Cell(task, tmp_path, lambda done, total: None)
+    cell = FoldFit(task, tmp_path, lambda done, total: None)
     assert cell.ratings is not None and not np.array_equal(cell.ratings, ratings)
     for speaker in range(3):
         own = speakers == speaker
