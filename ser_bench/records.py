@@ -15,7 +15,7 @@ import msgspec
 from ser_bench.errors import DataError
 from ser_bench.references import Approach, Band, Reference
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 UTTERANCES = "utterances.parquet"
 """The utterance table in a run folder."""
@@ -251,8 +251,21 @@ class Importances(_Part, frozen=True):
     values: dict[str, float]
 
 
+class BatchLatency(_Part, frozen=True):
+    """Milliseconds per call for ``size`` utterances at once, from decoding to the labels, over ``n`` calls."""
+
+    size: int
+    n: int
+    p50_ms: float
+    p95_ms: float
+
+
 class Latency(_Part, frozen=True):
-    """Milliseconds per utterance at batch 1, from decoding to the label; the parts are medians of the same calls."""
+    """Milliseconds per utterance at batch 1, from decoding to the label; the parts are medians of the same calls.
+
+    ``samples_ms`` are all calls in their order. ``probe_ms`` are as many calls of a fixed workload of the harness's own,
+    one after each, so that runs at other times compare by the ratio of the two; empty in older records.
+    """
 
     n: int
     p50_ms: float
@@ -262,13 +275,17 @@ class Latency(_Part, frozen=True):
     predict_ms: float
     audio_s: float
     samples_ms: tuple[float, ...] = ()
+    probe_ms: tuple[float, ...] = ()
+    batched: BatchLatency | None = None
 
 
 class Timing(_Part, frozen=True):
     """Costs, from the solo pass: one named cell refitted with nothing else running.
 
     ``rtf`` is the real-time factor: seconds of work per second of speech at batch 1. ``reproduced`` says whether
-    the solo refit gave the stored predictions again, to the bit.
+    the solo refit gave the stored predictions again, to the bit. ``disk_bytes`` is the size of the saved model,
+    ``energy_j`` what the machine's meter counted during the fit, ``peak_gpu_mib`` what the framework took of a GPU;
+    null where nobody can tell.
     """
 
     fit_s: float
@@ -279,6 +296,29 @@ class Timing(_Part, frozen=True):
     latency: Latency | None = None
     rtf: float | None = None
     reproduced: bool | None = None
+    disk_bytes: int | None = None
+    energy_j: float | None = None
+    peak_gpu_mib: float | None = None
+
+
+class Curve(_Part, frozen=True):
+    """How a fit went, epoch by epoch: ``values`` maps ``epoch``, ``train_loss``, ``dev_uar`` … to equally long series."""
+
+    seed: int
+    fold_id: str
+    values: dict[str, tuple[float | None, ...]]
+
+
+class StressScore(_Part, frozen=True):
+    """Scores on test audio that was changed by ``condition`` (``noise:20``): same models, same utterances.
+
+    ``drop`` is the primary score without it less the one with it, with the interval over speakers.
+    """
+
+    condition: str
+    n: int
+    scores: dict[str, Score]
+    drop: Score
 
 
 class Environment(_Part, frozen=True):
@@ -325,7 +365,7 @@ class RunRecord(_Part, frozen=True):
     ``each speaker`` / ``each corpus`` (transductive), ``all`` (a published mistake) or ``nothing``. ``by_group`` maps
     intensity and gender to recalls, null where nobody knows them. ``soft`` is null where no test row has votes,
     ``approach`` for baselines. ``search`` holds every point that a grid tried, ``selection`` the path of a selection by
-    fold (and seed).
+    fold (and seed), ``curves`` how the fits of networks went.
     """
 
     run_id: str
@@ -370,6 +410,8 @@ class RunRecord(_Part, frozen=True):
     search: tuple[SearchPoint, ...] = ()
     selection: dict[str, tuple[SelectionStep, ...]] = {}
     importances: tuple[Importances, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    stress: tuple[StressScore, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -440,7 +482,11 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "schema_version": 2}
 
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(raw: dict[str, Any]) -> dict[str, Any]:
+    return {**raw, "schema_version": 3}
+
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 """Version -> the step to the next one. Fields that a version added need none: they have defaults."""
 
 

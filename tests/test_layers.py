@@ -21,7 +21,7 @@ LAYERS = {
     **dict.fromkeys(("stats", "utterances", "augment", "encoders", "environments", "rating_metrics"), 2),
     **dict.fromkeys(("corpora", "protocols", "features", "normalise", "synth", "models", "metrics", "leakage"), 3),
     **dict.fromkeys(("suites", "records", "adapters", "labelling", "foreign_splits", "children", "fold_fit"), 4),
-    **dict.fromkeys(("worker", "pool", "groups", "run_audit", "choices", "rating_scores"), 5),
+    **dict.fromkeys(("worker", "pool", "groups", "run_audit", "choices", "rating_scores", "predictions"), 5),
     "prepare": 6,
     "cells": 7,
     **dict.fromkeys(("plan", "matrices", "scoring", "model_files"), 8),

@@ -13,7 +13,7 @@ from ser_bench.features.contract import Analysis
 from ser_bench.features.trimmed_logmel import LOGMEL64_16K_TRIM
 from ser_bench.models.contract import Examples, FitContext
 from ser_bench.models.frame_augmentation import TOP_HZ, band_warps, cut_holes, retimed_crop
-from ser_bench.models.se_resnet import SeResnet
+from ser_bench.models.se_resnet import HEARD_SPEEDS, HEARD_TEMPOS, SeResnet
 
 COLUMNS = tuple(f"mel_{band}" for band in range(1, 65))
 CONTEXT = FitContext(n_classes=8, class_names=tuple("abcdefgh"), seed=0)
@@ -76,6 +76,20 @@ def test_the_probabilities_of_an_utterance_do_not_depend_on_its_neighbours() -> 
     for row in (int(np.argmin(together.lengths)), 7, int(np.argmax(together.lengths))):
         alone = Examples.of_frames(together.shared, COLUMNS, together.offsets, rows=np.array([row]))
         assert model.predict(alone).scores[0] == pytest.approx(scores[row], abs=1e-6)
+
+
+def test_prediction_is_the_mean_of_nine_hearings() -> None:
+    import torch
+
+    model, told = _fitted(), _examples(6)
+    heard = []
+    for speed in HEARD_SPEEDS:
+        for tempo in HEARD_TEMPOS:
+            images, mask = model._heard(told, np.arange(6), np.full(6, speed), np.full(6, tempo))
+            with torch.inference_mode():
+                heard.append(model._judged(torch.from_numpy(images), torch.from_numpy(mask)).softmax(1).numpy())
+    assert np.allclose(model.predict(told).scores, np.mean(heard, axis=0), atol=1e-6)
+    assert np.ptp(heard, axis=0).max() > 1e-4
 
 
 def test_padding_of_any_length_leaves_the_logits_as_they_are() -> None:

@@ -46,6 +46,82 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The primary score of the row ``against`` less this row's, on the same utterances.
+
+    ``p`` is two-sided, ``p_holm`` corrected for all comparisons of its table, ``p_naive`` is McNemar's, which takes
+    utterances as independent and stands beside it as a warning. ``detectable`` is the smallest difference that this
+    test would find four times in five. Null where it can't be told; ``method`` says how it was, or why not.
+    """
+
+    against: str
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    p_naive: float | None
+    detectable: float | None
+    method: str
+
+
+class SpeakerScore(msgspec.Struct, frozen=True, kw_only=True):
+    """One test speaker: ``n`` utterances of one seed, and the primary score on them (mean over seeds)."""
+
+    speaker: str
+    gender: str | None
+    n: int
+    value: float | None
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """How far probabilities can be believed, over the pooled test rows of all seeds.
+
+    ``bins`` are (mean confidence, share correct, n) of equally wide bins of the predicted class's probability, empty
+    ones left out. Formulas: :mod:`ser_bench.metrics`.
+    """
+
+    ece: float
+    brier: float
+    nll: float
+    bins: tuple[tuple[float, float, int], ...]
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One prediction of the first seed: of the worst confusions, the most confident mistake."""
+
+    utterance_id: str
+    speaker: str
+    truth: str
+    predicted: str
+    probability: float | None
+
+
+class Confused(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair of classes that is mixed up: ``share`` of the ``truth`` rows get ``predicted``, ``n`` over all seeds."""
+
+    truth: str
+    predicted: str
+    n: int
+    share: float
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What only the stored predictions of a row tell; empty for a row whose file is not at hand.
+
+    ``difference`` is null for the leader of the ranking and for rows that are not compared. ``seed_sd`` is the spread
+    of the primary score over seeds, ``speaker_sd`` that over speakers.
+    """
+
+    difference: Difference | None = None
+    speakers: tuple[SpeakerScore, ...] = ()
+    calibration: Calibration | None = None
+    confused: tuple[Confused, ...] = ()
+    examples: tuple[Example, ...] = ()
+    seed_sd: float | None = None
+    speaker_sd: float | None = None
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row; fields that a record has too mean the same.
 
