@@ -263,8 +263,8 @@ class BatchLatency(_Part, frozen=True):
 class Latency(_Part, frozen=True):
     """Milliseconds per utterance at batch 1, from decoding to the label; the parts are medians of the same calls.
 
-    ``samples_ms`` are all calls in their order. ``probe_ms`` are as many calls of a fixed workload of the harness's own,
-    one after each, so that runs at other times compare by the ratio of the two; empty in older records.
+    ``samples_ms`` are all calls in their order. ``probe_ms`` are as many calls of a fixed workload of the harness's
+    own, one after each, so that runs at other times compare by the ratio of the two; empty in older records.
     """
 
     n: int
@@ -302,7 +302,7 @@ class Timing(_Part, frozen=True):
 
 
 class Curve(_Part, frozen=True):
-    """How a fit went, epoch by epoch: ``values`` maps ``epoch``, ``train_loss``, ``dev_uar`` … to equally long series."""
+    """How a fit went: ``values`` maps ``epoch``, ``train_loss``, ``dev_uar`` … to series of one length."""
 
     seed: int
     fold_id: str

@@ -82,13 +82,14 @@ def test_prediction_is_the_mean_of_nine_hearings() -> None:
     import torch
 
     model, told = _fitted(), _examples(6)
+    found = model.predict(told).scores
     heard = []
     for speed in HEARD_SPEEDS:
         for tempo in HEARD_TEMPOS:
             images, mask = model._heard(told, np.arange(6), np.full(6, speed), np.full(6, tempo))
             with torch.inference_mode():
                 heard.append(model._judged(torch.from_numpy(images), torch.from_numpy(mask)).softmax(1).numpy())
-    assert np.allclose(model.predict(told).scores, np.mean(heard, axis=0), atol=1e-6)
+    assert np.allclose(found, np.mean(heard, axis=0), atol=1e-6)
     assert np.ptp(heard, axis=0).max() > 1e-4
 
 
