@@ -41,6 +41,7 @@ BUNDLED = (
     "msp-improv-valence",
     "ravdess-actor-holdout",
     "ravdess-actor-holdout-random-dev",
+    "ravdess-egemaps-search",
     "ravdess-emobox-6fold",
     "ravdess-fewshot8",
     "ravdess-loso",
