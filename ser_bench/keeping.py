@@ -31,7 +31,6 @@ from ser_bench.model_files import (
 )
 from ser_bench.plan import Run
 from ser_bench.store import write_atomically
-from ser_bench.suites import Suite
 
 
 def lacking_models(run: Run) -> list[Cell]:
@@ -39,7 +38,7 @@ def lacking_models(run: Run) -> list[Cell]:
     if not run.keep_models:
         return []
     for row in run.rows:
-        if not row.skip and (why := _unkeepable(row, run.suite)):
+        if not row.skip and (why := _unkeepable(row)):
             run.unkept[row.label] = why
     kept = [row for row in run.rows if row.label not in run.unkept]
     return [cell for row in kept for cell in run.cells[row.label] if not _is_kept(run, cell)]
@@ -105,9 +104,7 @@ def n_kept(run: Run) -> int:
     return sum(_is_kept(run, cell) for cells in run.cells.values() for cell in cells)
 
 
-def _unkeepable(row: Row, suite: Suite) -> str | None:
-    if suite.targets == "values":
-        return "it gives numbers, and ser-bench predict tells classes"
+def _unkeepable(row: Row) -> str | None:
     if row.members:
         return None
     if row.feature_set is None:

@@ -83,14 +83,16 @@ class Answer:
     Attributes:
         start_s: Where it starts, in seconds.
         end_s: Where it ends.
-        label: A class; None where there is nothing to hear.
+        label: A class; None where there is nothing to hear, and for numbers.
         scores: Class -> score; None where the model gives none.
+        value: The number that a model of arousal, valence or dominance answers; None for classes.
     """
 
     start_s: float
     end_s: float
     label: str | None
     scores: Mapping[str, float] | None
+    value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +215,8 @@ def windows(duration_s: float, window_s: float, hop_s: float) -> list[Span]:
 def ask(model: SavedModel, path: str, window_s: float | None = None, hop_s: float | None = None) -> FileAnswer:
     """Return what a model says of a file; what is wrong with the file is an answer, too.
 
-    With windows, the file's scores are the means of those of its windows that are not silent, and its label is the
-    class of the highest (without scores: the most frequent label).
+    With windows, the file's scores (or its number) are the means of those of its windows that are not silent, and its
+    label is the class of the highest (without scores: the most frequent label).
 
     Args:
         model: The model.
@@ -275,6 +277,8 @@ def _averaged(asked: Sequence[Prediction], weights: Sequence[float]) -> list[Pre
     """Return one prediction per row: a single model's own, or the weighted mean of several models' probabilities."""
     if len(asked) == 1:
         (one,) = asked
+        if one.ratings is not None:
+            return [Prediction(ratings=rating) for rating in one.ratings[:, None]]
         scores = [None] * len(one.labels) if one.scores is None else list(one.scores[:, None])
         return [
             Prediction(labels=label, scores=row, score_kind=one.score_kind)
@@ -293,6 +297,8 @@ def _of_scores(scores: NDArray[np.float64], kind: Any) -> Prediction:
 def _summed_up(predictions: Sequence[Prediction]) -> Prediction:
     if len(predictions) == 1:
         return predictions[0]
+    if predictions[0].ratings is not None:
+        return Prediction(ratings=np.mean([one.ratings for one in predictions], axis=0))
     scores = [one.scores for one in predictions if one.scores is not None]
     if scores:
         return _of_scores(np.mean(scores, axis=0), predictions[0].score_kind)
@@ -301,6 +307,8 @@ def _summed_up(predictions: Sequence[Prediction]) -> Prediction:
 
 
 def _answer(span: Span, prediction: Prediction, classes: Sequence[str]) -> Answer:
+    if prediction.ratings is not None:
+        return Answer(start_s=span[0], end_s=span[1], label=None, scores=None, value=float(prediction.ratings[0]))
     scores = prediction.scores
     told = None if scores is None else dict(zip(classes, scores[0].tolist(), strict=True))
     return Answer(start_s=span[0], end_s=span[1], label=classes[int(prediction.labels[0])], scores=told)

@@ -261,6 +261,27 @@ def test_the_stored_predictions_give_the_scores_again_and_tampering_shows(
     ]
 
 
+def test_a_kept_model_of_values_answers_numbers_for_files_and_windows(
+    valued: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(valued.run("--models", "ridge", "--keep-models")[0]["out"])
+    stored = pq.read_table(out / "predictions" / "000-ridge.parquet").to_pandas().query("side == 'test' and seed == 0")
+    first = stored[stored["fold"] == stored["fold"].min()].iloc[0]
+    table = pq.read_table(out / "utterances.parquet").to_pandas().set_index("utterance_id")
+    path = str(valued.corpus / table.loc[first["utterance_id"], "path"])
+    line = ["predict", str(out), "--model", "ridge", path]
+    assert cli.main([*line, "--json", "--window", "0.2"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["files"]
+    assert told["label"] is None and told["scores"] is None
+    assert told["value"] == pytest.approx(
+        np.mean([one["value"] for one in told["windows"] if one["value"] is not None])
+    )
+    assert cli.main([*line, "--csv"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == "file,start_s,end_s,arousal,error"
+    assert float(row.split(",")[3]) == pytest.approx(first["predicted_value"], abs=1e-5)
+
+
 def test_the_board_of_values_speaks_of_ccc_and_of_no_recall(answer: dict[str, Any]) -> None:
     out = Path(answer["out"])
     for name in ("leaderboard.md", "index.html"):

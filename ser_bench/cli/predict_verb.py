@@ -1,4 +1,4 @@
-"""Ask a saved model about sound files: label and probabilities per file, and per window where asked for."""
+"""Ask a saved model about sound files: label and probabilities, or the number, per file and per window."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ser_bench.model_files import ModelFile
     from ser_bench.predicting import Answer, FileAnswer, SavedModel
 
 HELP = "ask a saved model about sound files"
@@ -71,6 +72,7 @@ def main(args: argparse.Namespace) -> int:
             "folder": str(folders[0]),
             "row": model.file.row,
             "classes": model.file.classes,
+            "labels": model.file.labels,
             "suite": trained.suite,
             "fold": trained.fold,
             "seed": trained.seed,
@@ -78,9 +80,9 @@ def main(args: argparse.Namespace) -> int:
         }
         print_json({"model": told, "files": [_as_json(answer) for answer in answers], "ok": not failed})
     elif args.csv:
-        _print_csv(answers, model.file.classes)
+        _print_csv(answers, model.file)
     else:
-        _print(answers, model.file.classes)
+        _print(answers, model.file)
     return 4 if failed else 0
 
 
@@ -115,14 +117,15 @@ def _introduced(model: SavedModel, folder: str, n: int) -> str:
 
 
 def _as_json(answer: FileAnswer) -> dict[str, Any]:
-    told: dict[str, Any] = {"path": answer.path, "label": None, "scores": None, "duration_s": None}
+    told: dict[str, Any] = {"path": answer.path, "label": None, "scores": None, "value": None, "duration_s": None}
     if answer.whole is not None:
-        told |= {"label": answer.whole.label, "scores": answer.whole.scores, "duration_s": answer.whole.end_s}
-    windows = [
-        {"start_s": round(one.start_s, 6), "end_s": round(one.end_s, 6), "label": one.label, "scores": one.scores}
-        for one in answer.windows
-    ]
+        told |= _told(answer.whole) | {"duration_s": answer.whole.end_s}
+    windows = [{"start_s": round(one.start_s, 6), "end_s": round(one.end_s, 6), **_told(one)} for one in answer.windows]
     return {**told, "score_kind": answer.score_kind, "windows": windows, "error": answer.error}
+
+
+def _told(one: Answer) -> dict[str, Any]:
+    return {"label": one.label, "scores": one.scores, "value": one.value}
 
 
 def _lines(answers: Sequence[FileAnswer], *, whole: bool) -> Iterator[tuple[FileAnswer, Answer | None]]:
@@ -134,19 +137,25 @@ def _lines(answers: Sequence[FileAnswer], *, whole: bool) -> Iterator[tuple[File
             yield answer, window
 
 
-def _print_csv(answers: Sequence[FileAnswer], classes: Sequence[str]) -> None:
+def _columns(file: ModelFile) -> tuple[str, ...]:
+    """Return the columns; a model of numbers has that of its dimension in place of the label's."""
+    return _COLUMNS if file.classes else (*_COLUMNS[:-1], file.labels)
+
+
+def _print_csv(answers: Sequence[FileAnswer], file: ModelFile) -> None:
     import csv
     import sys
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(f"score_{name}" for name in classes), "error"])
+    writer.writerow([*_columns(file), *(f"score_{name}" for name in file.classes), "error"])
     for answer, one in _lines(answers, whole=False):
         span = [f"{one.start_s:.6f}", f"{one.end_s:.6f}"] if one else ["", ""]
-        scores = [one.scores[name] if one and one.scores else "" for name in classes]
-        writer.writerow([answer.path, *span, one.label if one else "", *scores, answer.error or ""])
+        scores = [one.scores[name] if one and one.scores else "" for name in file.classes]
+        said = "" if one is None else one.label if one.value is None else one.value
+        writer.writerow([answer.path, *span, said, *scores, answer.error or ""])
 
 
-def _print(answers: Sequence[FileAnswer], classes: Sequence[str]) -> None:
+def _print(answers: Sequence[FileAnswer], file: ModelFile) -> None:
     from ser_bench.cli.output import print_table
 
     scored = any(answer.whole and answer.whole.scores for answer in answers)
@@ -154,9 +163,10 @@ def _print(answers: Sequence[FileAnswer], classes: Sequence[str]) -> None:
     for answer, one in _lines(answers, whole=True):
         name = answer.path if one is answer.whole else ""
         span = [f"{one.start_s:.2f}", f"{one.end_s:.2f}"] if one else ["–", "–"]
-        scores = [f"{one.scores[c]:.3f}" if one and one.scores else "–" for c in classes] if scored else []
-        rows.append([name, *span, (one.label or "silent") if one else "–", *scores])
-    print_table(rows, [*_COLUMNS, *(classes if scored else ())])
-    if kinds := {answer.score_kind for answer in answers if answer.whole} - {"probability"}:
+        scores = [f"{one.scores[c]:.3f}" if one and one.scores else "–" for c in file.classes] if scored else []
+        said = "–" if one is None else one.label or ("silent" if one.value is None else f"{one.value:.3f}")
+        rows.append([name, *span, said, *scores])
+    print_table(rows, [*_columns(file), *(file.classes if scored else ())])
+    if kinds := {answer.score_kind for answer in answers if answer.whole and answer.whole.label} - {"probability"}:
         told = {"decision": "scores are decision values, no probabilities", "none": "this model gives labels only"}
         print("\n" + "; ".join(told[kind] for kind in sorted(kinds)))
