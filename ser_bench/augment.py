@@ -1,4 +1,4 @@
-"""Transforms of sound that make children of training utterances: functions of samples and a seed, and nothing else."""
+"""Transforms of sound, for children of training utterances and for tests under stress: of samples and a seed alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from io import BytesIO
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ Float32 = NDArray[np.float32]
 Range = float | tuple[float, float]
 """A number, or the two ends of a range from which each child draws one, all values equally likely."""
 
-PACKAGES = ("librosa", "numpy", "scipy", "soxr")
+PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
 """Distributions whose versions decide the samples of a child."""
 
 CHAIN = "chain"
@@ -174,7 +175,87 @@ class Gain(Transform, frozen=True, kw_only=True, tag="gain"):
         return f"gain of {_span(self.gain_db)} dB"
 
 
-AnyTransform = Noise | Stretch | Pitch | Shift | Speed | Gain
+class Clip(Transform, frozen=True, kw_only=True, tag="clip"):
+    """Cut off at full scale, as whatever stores integers does."""
+
+    def apply(self, samples: Float32, sample_rate_hz: int, random: np.random.RandomState) -> Float32:
+        """Return the samples, those beyond -1 and 1 at -1 and 1."""
+        return _clipped(samples)
+
+    def in_words(self) -> str:
+        """Return ``clipped at full scale``."""
+        return "clipped at full scale"
+
+
+class Lowpass(Transform, frozen=True, kw_only=True, tag="lowpass"):
+    """Without what lies above ``cutoff_hz``: a Butterworth filter of order 8, forwards and backwards.
+
+    So it shifts no phase, and takes 6 dB at the cut-off and 96 dB per octave above it. At a rate of which half is no
+    more than the cut-off there is nothing to take away.
+    """
+
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"cutoff_hz": (50, 48000)}
+
+    cutoff_hz: Range
+
+    def apply(self, samples: Float32, sample_rate_hz: int, random: np.random.RandomState) -> Float32:
+        """Return as many samples as before."""
+        from scipy.signal import butter, sosfiltfilt
+
+        cutoff_hz = _drawn(self.cutoff_hz, random)
+        if 2 * cutoff_hz >= sample_rate_hz:
+            return samples
+        sections = butter(8, cutoff_hz, fs=sample_rate_hz, output="sos")
+        return _float32(sosfiltfilt(sections, samples.astype(np.float64), padlen=min(27, len(samples) - 1)))
+
+    def in_words(self) -> str:
+        """Return e.g. ``low-passed at 4000 Hz``."""
+        return f"low-passed at {_span(self.cutoff_hz)} Hz"
+
+
+class _Coding(NamedTuple):
+    """How libsndfile is asked for a codec: what it writes, at which rate, and how small (0 to 1; None: fixed)."""
+
+    title: str
+    container: str
+    subtype: str
+    rate_hz: int
+    level: float | None = None
+    mode: str | None = None
+
+
+CODECS = {
+    "gsm": _Coding("GSM full rate (13 kbit/s, 8 kHz)", "WAV", "GSM610", 8000),
+    "mp3": _Coding("MP3 at 64 kbit/s", "MP3", "MPEG_LAYER_III", 48000, (320 - 64) / (320 - 32), "CONSTANT"),
+    "opus": _Coding("Opus at about 24 kbit/s", "OGG", "OPUS", 48000, (256 - 24) / (256 - 6)),
+    "ulaw": _Coding("G.711 mu-law (64 kbit/s, 8 kHz)", "WAV", "ULAW", 8000),
+}
+"""Name of a codec -> what is asked of libsndfile; its scale of sizes runs from the highest bit rate to the lowest."""
+
+
+class Codec(Transform, frozen=True, kw_only=True, tag="codec"):
+    """Encoded and decoded again, by libsndfile: at the codec's own rate, clipped at full scale."""
+
+    name: Literal["gsm", "mp3", "opus", "ulaw"]
+
+    def apply(self, samples: Float32, sample_rate_hz: int, random: np.random.RandomState) -> Float32:
+        """Return as many samples as before, at the same rate and in the same places."""
+        import soundfile
+
+        of, file = CODECS[self.name], BytesIO()
+        size = {} if of.level is None else {"compression_level": of.level, "bitrate_mode": of.mode}
+        before = resample(samples, sample_rate_hz, of.rate_hz)
+        soundfile.write(file, _clipped(before), of.rate_hz, format=of.container, subtype=of.subtype, **size)
+        file.seek(0)
+        heard, _ = soundfile.read(file, dtype="float32")
+        return _of_length(resample(_of_length(heard, len(before)), of.rate_hz, sample_rate_hz), len(samples))
+
+    def in_words(self) -> str:
+        """Return e.g. ``through Opus at about 24 kbit/s``."""
+        return f"through {CODECS[self.name].title}"
+
+
+AnyTransform = Noise | Stretch | Pitch | Shift | Speed | Gain | Clip | Lowpass | Codec
 KINDS: dict[str, type[Transform]] = {str(kind.__struct_config__.tag): kind for kind in AnyTransform.__args__}
 
 
@@ -312,6 +393,14 @@ def _drawn(value: Range, random: np.random.RandomState) -> float:
 
 def _span(value: Range) -> str:
     return f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
+
+
+def _clipped(samples: Float32) -> Float32:
+    return np.clip(samples, -1.0, 1.0)
+
+
+def _of_length(samples: Float32, n: int) -> Float32:
+    return np.pad(samples[:n], (0, max(0, n - len(samples))))
 
 
 def _float32(samples: NDArray[Any]) -> Float32:

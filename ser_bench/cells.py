@@ -44,6 +44,9 @@ HARNESS = (
 CANARIES = ("permuted", "oracle")
 ORACLE = "oracle"
 
+LONGER_BUDGET = "runs with a longer budget only"
+"""Why a row is skipped that nothing is lacking for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -157,7 +160,7 @@ def plan_row(entry: ModelEntry, suite: Suite, *, device: str, canary: str | None
     else:
         skip = (None if environment else lacking(spec)) or (lacking(feature_set) if feature_set else None)
     if entry.only_budget:
-        skip = f"runs with a longer budget only: --budget {entry.only_budget}"
+        skip = f"{LONGER_BUDGET}: --budget {entry.only_budget}"
     if why := _unasked(spec, suite):
         skip = why
     if canary == ORACLE and spec.family == "baseline":
@@ -211,6 +214,13 @@ def lacking(needing: ModelSpec | FeatureSet) -> str | None:
     extra = f"'ser-bench[{needing.extra}]'" if needing.extra else " ".join(missing)
     own = needing.install if isinstance(needing, FeatureSet) else None
     return f"needs {', '.join(missing)}: {own or f'pip install {extra}'}"
+
+
+def conditions_of(row: Row, suite: Suite) -> tuple[str, ...]:
+    """Return the suite's conditions, none where no sound reaches the row: baselines, features made elsewhere."""
+    if row.members:
+        return suite.stress if all(conditions_of(member, suite) for member in row.members) else ()
+    return suite.stress if row.feature_set is not None and not table_of(row.feature_set) else ()
 
 
 def join_members(rows: Sequence[Row]) -> list[Row]:
@@ -363,6 +373,8 @@ def _row_digest(row: Row, suite: Suite, canary: str | None) -> str:
         "oversample": row.oversample,
         "canary": f"{canary} {machine.source_digest('cells.py')}" if canary else None,
     }
+    if conditions := conditions_of(row, suite):  # a fit without any keeps its key
+        parts["stress"] = [conditions, machine.source_digest("stress.py", "stress_features.py"), children_code()]
     text = json.dumps(parts, sort_keys=True, default=str)
     return digest(text, source, machine.source_digest(*HARNESS), feature)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+GATE_FAILED = 1
+"""Exit code of a comparison that found something worse; no error, so no class has it."""
+
 
 class SerBenchError(Exception):
     """A mistake that the user can mend; shown without a traceback.

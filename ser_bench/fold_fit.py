@@ -82,6 +82,8 @@ class FoldFit:
         self.chosen: dict[str, Any] = {}
         self.search: list[dict[str, Any]] = []
         self.selector_facts: dict[str, Any] = {}
+        self.dev_curve: Any = None
+        self.normaliser: Normaliser
         self.n_tried = 0
         self.judged_rows: Rows = self.dev[:0]
         self.judged_labels: NDArray[Any] = self.dev[:0]
@@ -152,6 +154,7 @@ class FoldFit:
             self.selector_facts = selector.facts
             best = self._try([self.chosen])[0]
         assert best is not None
+        self.dev_curve = best.curves[0] if len(self.searches) == 1 else None
         self.judged_rows = np.concatenate([judge for _, judge in self.searches])
         self.judged_labels = np.concatenate(best.labels)
 
@@ -160,7 +163,7 @@ class FoldFit:
 
     def _try(self, points: Sequence[dict[str, Any]]) -> list[_Tried]:
         """Fit every point on the one side of every pair of rows, and judge it on the other."""
-        tried = [_Tried(params=point, scores=[], found=[], labels=[]) for point in points]
+        tried = [_Tried(params=point, scores=[], found=[], labels=[], curves=[]) for point in points]
         for pair, (fit, judge) in enumerate(self.searches):
             seen = self._seen_by_a_fit(fit)
             self._normalise_by(seen)
@@ -173,6 +176,7 @@ class FoldFit:
                 one.scores.append(self._score(judge, answer))
                 one.found.append(model.chosen if self.task["uses_dev"] else {})
                 one.labels.append(answer.answers)
+                one.curves.append(model.facts.get("curve"))
         self.n_tried += len(tried)
         return tried
 
@@ -194,7 +198,7 @@ class FoldFit:
             own: dict[str, float] = next(iter(self.model.facts.get("importances", {}).values()), {})
             named = sorted(own, key=own.__getitem__, reverse=True)[:MOST_SHUFFLED] or self.columns
             spans = {name: (at := self.columns.index(name), at + 1) for name in named}
-        lost = dict.fromkeys(spans, 0.0)
+        lost, own_normaliser = dict.fromkeys(spans, 0.0), self.normaliser
         state = np.random.RandomState(self.task["seed"])
         for pair, (fit, judge) in enumerate(pairs):
             seen = self._seen_by_a_fit(fit)
@@ -210,11 +214,36 @@ class FoldFit:
                     values[:, start:stop] = whole.values[order, start:stop]
                     left = self._score(judge, model.predict(replace(whole, values=values)))
                     lost[name] += (score - left) / (SHUFFLES * len(pairs))
+        self.normaliser = own_normaliser
         return lost
 
     def predict(self, rows: Rows) -> Prediction:
         """Return the fitted model's answer for ``rows``, one label each."""
         return checked(self.model.predict(self.examples(rows)), len(rows), self.context.n_classes)
+
+    def predict_stressed(self, rows: Rows, values: str, offsets: str | None) -> Prediction:
+        """Return the fitted model's answer for the test rows, by features of changed sound.
+
+        These are normalised as the unchanged ones are, transductive kinds too: by the moments of unchanged sound.
+
+        Args:
+            rows: What is laid out, as positions in the table, ascending; the test rows are among them.
+            values: ``.npy`` file, laid out as the unchanged values are.
+            offsets: ``.npy`` file with the offsets, or None for vectors.
+        """
+        laid_out = np.load(values, mmap_mode="r", allow_pickle=False)
+        bounds = np.load(offsets, allow_pickle=False) if offsets else None
+        examples = self._examples(laid_out, bounds, np.searchsorted(rows, self.test), self.groups[rows])
+        return checked(self.model.predict(examples), len(self.test), self.context.n_classes)
+
+    def saved_bytes(self, folder: Path) -> int | None:
+        """Return the size of the fitted model as it saves itself into a new ``folder``; None where it can't."""
+        model: Any = self.model
+        if not hasattr(model, "save"):
+            return None
+        folder.mkdir()
+        model.save(folder)
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def keep(self, folder: Path, test: Prediction) -> dict[str, Any]:
         """Save the fitted model; return how its inputs are normalised.
@@ -248,16 +277,23 @@ class FoldFit:
         elif with_classes:
             soft = None if self.distributions is None else self.distributions[rows]
             told = {"classes": self.classes[rows], "distributions": soft, "speakers": self.speakers[rows]}
-        if self.offsets is None:
-            values = self.normaliser.apply(self.values[rows], self.groups[rows])
-            return Examples(values=values, columns=self.columns, groups=self.column_groups, **told)
+        return self._examples(self.values, self.offsets, rows, self.groups, **told)
+
+    def _examples(
+        self, values: NDArray[np.float32], offsets: Rows | None, rows: Rows, groups: Rows, **told: Any
+    ) -> Examples:
+        """Return ``rows`` of laid-out values, whose groups stand in the same order, as the model sees them."""
+        if offsets is None:
+            normalised = self.normaliser.apply(values[rows], groups[rows])
+            return Examples(values=normalised, columns=self.columns, groups=self.column_groups, **told)
+        normaliser = self.normaliser
         return Examples.of_frames(
-            self.values,
+            values,
             self.columns,
-            self.offsets,
+            offsets,
             groups=self.column_groups,
             rows=rows,
-            transform=lambda frames, row: self.normaliser.apply(frames, np.full(len(frames), self.groups[row])),
+            transform=lambda frames, row: normaliser.apply(frames, np.full(len(frames), groups[row])),
             **told,
         )
 
@@ -266,14 +302,15 @@ class FoldFit:
         start, end = (row, row + 1) if self.offsets is None else self.offsets[row : row + 2]
         return self.values[start:end]
 
-    def one(self, values: NDArray[np.float32], row: int) -> Examples:
-        """Return freshly extracted values of the utterance at ``row`` as examples of length 1."""
-        group = np.full(len(values), self.groups[row])
-        normalised = self.normaliser.apply(values, group)
-        if self.offsets is None:
-            return Examples(values=normalised, columns=self.columns, groups=self.column_groups)
-        offsets = np.array([0, len(values)], dtype=np.int64)
-        return Examples.of_frames(normalised, self.columns, offsets, groups=self.column_groups)
+    def fresh(self, values: Sequence[NDArray[np.float32]], rows: Sequence[int]) -> Examples:
+        """Return freshly extracted values of the utterances at ``rows`` as examples, as :meth:`examples` would.
+
+        Args:
+            values: Per utterance, shape (n_frames, n_columns); 1 for vectors.
+            rows: As many positions in the table.
+        """
+        offsets = None if self.offsets is None else np.cumsum([0, *map(len, values)]).astype(np.int64)
+        return self._examples(np.concatenate(values), offsets, np.arange(len(rows)), self.groups[list(rows)])
 
     @property
     def groups(self) -> Rows:
@@ -315,12 +352,13 @@ _SIDES = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tried:
-    """A point of a search: per pair of rows its primary score, what the model chose itself, and what it predicted."""
+    """A point of a search: per pair of rows its primary score, what the model chose itself, said and predicted."""
 
     params: dict[str, Any]
     scores: list[float]
     found: list[dict[str, Any]]
     labels: list[NDArray[Any]]
+    curves: list[Any]
 
     @property
     def score(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ser_bench import scoring
-from ser_bench.cells import Cell
+from ser_bench.cells import Cell, conditions_of
 from ser_bench.plan import Run
 from ser_bench.records import Latency, RunRecord, Timing
 from ser_bench.worker import write_cell
@@ -33,8 +33,8 @@ def fuse(run: Run, cell: Cell) -> str | None:
 
     The probability of a class is the weighted mean of the members'; the label is the most probable class.
     """
-    fold = run.prepared.split.folds[cell.fold]
-    scores: dict[str, Any] = {"test": 0.0, "train": 0.0}
+    fold, conditions = run.prepared.split.folds[cell.fold], conditions_of(cell.row, run.suite)
+    scores: dict[str, Any] = dict.fromkeys(("test", "train", *conditions), 0.0)
     n_parameters: int | None = 0
     for member, weight in members_of(run, cell):
         result = scoring.read_cell(run.cell_path(member), fold)
@@ -43,7 +43,9 @@ def fuse(run: Run, cell: Cell) -> str | None:
         if "train_scores" not in result.arrays:
             return f"row {member.row.label!r} gives no probabilities to average (a calibrated model does)"
         for side in scores:
-            scores[side] = scores[side] + weight * result.arrays[f"{side}_scores"].astype(np.float64)
+            own = result.arrays[f"{side}_scores"] if side in ("test", "train") else result.stress[side][1]
+            assert own is not None  # who gives probabilities gives them under every condition
+            scores[side] = scores[side] + weight * own.astype(np.float64)
         n = result.meta["facts"].get("n_parameters")
         n_parameters = None if n is None or n_parameters is None else n_parameters + int(n)
     nobody = np.zeros(0, dtype=np.int64)
@@ -57,8 +59,11 @@ def fuse(run: Run, cell: Cell) -> str | None:
         "test_labels": scores["test"].argmax(axis=1),
         "test_scores": scores["test"],
     }
+    for index, name in enumerate(conditions):
+        arrays |= {f"stress_{index}_labels": scores[name].argmax(axis=1), f"stress_{index}_scores": scores[name]}
     facts = {} if n_parameters is None else {"n_parameters": n_parameters}
     meta = {"chosen": {}, "search": [], "facts": facts, "timing": {}, "score_kind": "probability"}
+    meta["stress"] = list(conditions)
     write_cell(run.cell_path(cell), arrays, meta)
     return None
 
@@ -66,7 +71,8 @@ def fuse(run: Run, cell: Cell) -> str | None:
 def fused_timing(cell: Cell, records: Sequence[RunRecord]) -> Timing | str:
     """Return what a fused row costs: the sum of what its rows cost, one after another, on one machine.
 
-    Each row decodes and extracts once, and predicts once per seed; peak memory is that of the largest.
+    Each row decodes and extracts once, and predicts once per seed; peak memory is that of the largest. Rounds of calls
+    are added up as far as all rows have them.
 
     Args:
         cell: One of the fused row's cells.
@@ -86,19 +92,22 @@ def fused_timing(cell: Cell, records: Sequence[RunRecord]) -> Timing | str:
         threads=max(timing.threads for timing in known),
         cell=known[0].cell,
         latency=latency,
-        rtf=None if latency is None else sum(latency.samples_ms) / 1000.0 / latency.audio_s,
+        rtf=None if latency is None else latency.work_s / latency.audio_s,
         reproduced=None if any(t.reproduced is None for t in known) else all(t.reproduced for t in known),
     )
 
 
 def _latency(parts: Sequence[Latency | None], seeds: Sequence[int]) -> Latency | None:
     known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or len({(part.n, part.audio_s) for part in known}) != 1:
+    if len(known) < len(parts) or len({(part.n_utterances, part.audio_s) for part in known}) != 1:
         return None
     more = [part.predict_ms * (n - 1) for part, n in zip(known, seeds, strict=True)]
-    samples = np.sum([part.samples_ms for part in known], axis=0) + sum(more)
+    n = min(len(part.samples_ms) for part in known)
+    samples = np.sum([part.samples_ms[:n] for part in known], axis=0) + sum(more)
+    probes = [part.probe_ms[:n] for part in known if len(part.probe_ms) >= n]
     return Latency(
-        n=known[0].n,
+        n=n,
+        n_utterances=known[0].n_utterances,
         p50_ms=float(np.median(samples)),
         p95_ms=float(np.percentile(samples, 95)),
         decode_ms=sum(part.decode_ms for part in known),
@@ -106,4 +115,5 @@ def _latency(parts: Sequence[Latency | None], seeds: Sequence[int]) -> Latency |
         predict_ms=sum(part.predict_ms * n for part, n in zip(known, seeds, strict=True)),
         audio_s=known[0].audio_s,
         samples_ms=tuple(round(float(t), 4) for t in samples),
+        probe_ms=tuple(round(float(t), 4) for t in np.mean(probes, axis=0)) if len(probes) == len(known) else (),
     )

@@ -19,7 +19,7 @@ from ser_bench.errors import DataError, UsageError
 from ser_bench.metrics import METRICS
 from ser_bench.protocols import CrossCorpus, Dev, LeaveOneCorpusOut, RandomKFold, Split
 from ser_bench.records import GAP, Gap, GapRow, RunRecord, Score, read_gap, read_records
-from ser_bench.stats import FloatArray, Statistic, score_with_interval
+from ser_bench.stats import Statistic, difference, score_with_interval, side_by_side
 from ser_bench.store import write_atomically
 from ser_bench.suites import Suite
 
@@ -201,7 +201,7 @@ def _differences(record: RunRecord, sides: Sides) -> dict[str, Score]:
         if not paired:
             differences[name] = Score(value=_mean(statistic, theirs) - _mean(statistic, ours), method=UNPAIRED)
             continue
-        found = score_with_interval(_side_by_side(ours, theirs), _difference(statistic), lowest=-1.0)
+        found = score_with_interval(side_by_side(ours, theirs), difference(statistic), lowest=-1.0)
         differences[name] = Score(
             value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
         )
@@ -210,22 +210,6 @@ def _differences(record: RunRecord, sides: Sides) -> dict[str, Score]:
 
 def _mean(statistic: Statistic, counts: NDArray[np.float64]) -> float:
     return float(statistic(counts.sum(axis=1)).mean())
-
-
-def _side_by_side(disjoint: NDArray[np.float64], shared: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return two stacks of matrices (..., K, K) as the diagonal blocks of one, so that speakers are drawn once."""
-    k = disjoint.shape[-1]
-    both = np.zeros((*disjoint.shape[:-2], 2 * k, 2 * k))
-    both[..., :k, :k], both[..., k:, k:] = disjoint, shared
-    return both
-
-
-def _difference(statistic: Statistic) -> Statistic:
-    def of(counts: FloatArray) -> FloatArray:
-        k = counts.shape[-1] // 2
-        return statistic(counts[..., k:, k:]) - statistic(counts[..., :k, :k])
-
-    return of
 
 
 def _sides(folder: Path, record: RunRecord, control_folder: Path, control: RunRecord, published: bool) -> Sides:

@@ -24,11 +24,13 @@ SCORING_SOURCES = (
     "recording.py",
     "scoring.py",
     "choices.py",
+    "curves.py",
     "groups.py",
     "metrics.py",
     "rating_metrics.py",
     "rating_scores.py",
     "stats.py",
+    "stress_scores.py",
 )
 """Source that a record depends on beside its cells: where it changes, records are written anew, from stored cells."""
 
@@ -105,7 +107,7 @@ class Run:
         run_id = digest(
             decisive.decode(),
             machine.source_digest(*SCORING_SOURCES),
-            *filter(None, [row.cut]),
+            *filter(None, [row.cut, " ".join(self.suite.stress)]),
             *(f"{c.key} {c.fold} {c.seed}" for c in cells),
         )[:16]
         return Planned(

@@ -297,8 +297,9 @@ def _of_scores(scores: NDArray[np.float64], kind: Any) -> Prediction:
 def _summed_up(predictions: Sequence[Prediction]) -> Prediction:
     if len(predictions) == 1:
         return predictions[0]
-    if predictions[0].ratings is not None:
-        return Prediction(ratings=np.mean([one.ratings for one in predictions], axis=0))
+    ratings = [one.ratings for one in predictions if one.ratings is not None]
+    if ratings:
+        return Prediction(ratings=np.mean(ratings, axis=0))
     scores = [one.scores for one in predictions if one.scores is not None]
     if scores:
         return _of_scores(np.mean(scores, axis=0), predictions[0].score_kind)

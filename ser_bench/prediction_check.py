@@ -10,10 +10,13 @@ import msgspec
 import numpy as np
 
 from ser_bench.audio import file_digest
+from ser_bench.errors import DataError
 from ser_bench.groups import group_scores
 from ser_bench.metrics import METRICS, confusion_matrix, soft_scores
+from ser_bench.predictions import TEST, Answers, read_answers
 from ser_bench.rating_metrics import RATING_METRICS, rating_sums
-from ser_bench.records import GroupScores, RunRecord
+from ser_bench.records import GroupScores, RunRecord, StressScore
+from ser_bench.stress import SIDE
 
 TOLERANCE = 1e-9
 
@@ -22,8 +25,8 @@ def prediction_faults(folder: Path, record: RunRecord) -> list[str]:
     """Return what is wrong with a record's predictions, in words; empty where all is well.
 
     The file must be there, whole, and give every score of the record again: per seed the test rows are pooled
-    and scored once, the headline is the mean over seeds. So must it give the recalls by group, and the scores
-    against the annotators' votes.
+    and scored once, the headline is the mean over seeds. So must it give the recalls by group, the scores against the
+    annotators' votes, and those under stress.
 
     Args:
         folder: The run folder.
@@ -45,6 +48,8 @@ def prediction_faults(folder: Path, record: RunRecord) -> list[str]:
     ]
     if record.soft is not None and record.soft.cross_entropy is not None:
         faults += _soft_faults(path, record.suite.classes, msgspec.structs.asdict(record.soft))
+    for of in record.stress:
+        faults += _stress_faults(folder, record, of)
     groups = _by_group(path, record) if record.by_group else {}
     return faults + [
         f"recall by {name} is not what its predictions give"
@@ -75,6 +80,32 @@ def _rating_scores(path: Path) -> dict[str, float]:
     truth, predicted, seeds = (table[name].to_numpy() for name in columns)
     pooled = [rating_sums(truth[seeds == s], predicted[seeds == s]) for s in np.unique(seeds)]
     return {name: float(np.mean([metric(sums) for sums in pooled])) for name, metric in RATING_METRICS.items()}
+
+
+def _stress_faults(folder: Path, record: RunRecord, recorded: StressScore) -> list[str]:
+    try:
+        clean, stressed = (read_answers(folder, record, side) for side in (TEST, SIDE + recorded.condition))
+    except DataError as error:
+        return [error.message]
+    if not np.array_equal(clean.utterance_ids, stressed.utterance_ids) or recorded.n != len(stressed.utterance_ids):
+        return [f"under {recorded.condition}, its predictions are of other utterances than its test rows"]
+    before, found = (_values(answers, record.suite.classes) for answers in (clean, stressed))
+    given = {name: score.value for name, score in recorded.scores.items()} | {"drop": recorded.drop.value}
+    found["drop"] = before[record.suite.primary] - found[record.suite.primary]
+    return [
+        f"{name} under {recorded.condition} is {given.get(name)}, its predictions give {value}"
+        for name, value in found.items()
+        if not np.isclose(np.array(given.get(name), dtype=np.float64), value, 0, TOLERANCE, equal_nan=True)
+    ]
+
+
+def _values(answers: Answers, classes: tuple[str, ...]) -> dict[str, float]:
+    """Return every score, the mean over seeds of the pooled rows."""
+    if not classes:
+        sums = [rating_sums(answers.truth, line) for line in answers.predicted]
+        return {name: float(np.mean([metric(of) for of in sums])) for name, metric in RATING_METRICS.items()}
+    pooled = [confusion_matrix(answers.truth, line, len(classes)).astype(np.float64) for line in answers.predicted]
+    return {name: float(np.mean([metric(of) for of in pooled])) for name, metric in METRICS.items()}
 
 
 def _soft_faults(path: Path, classes: tuple[str, ...], given: Mapping[str, float | None]) -> list[str]:

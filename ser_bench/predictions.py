@@ -71,10 +71,11 @@ def read_answers(folder: Path, record: RunRecord, side: str = TEST) -> Answers:
     keys = ["truth", "predicted"] if classes else ["truth_value", "predicted_value"]
     text = ["fold", "side", "utterance_id", "speaker", "gender", *(keys if classes else ())]
     try:
-        there = set(pq.read_schema(path).names)
-        score_names = [f"score_{name}" for name in classes if f"score_{name}" in there]
-        names = ["seed", "fold", "side", "utterance_id", "speaker", "gender", *keys, *score_names]
-        table = pq.read_table(path, columns=[n for n in names if n in there], read_dictionary=text)
+        with pq.ParquetFile(path, read_dictionary=text) as file:
+            there = set(file.schema_arrow.names)
+            score_names = [f"score_{name}" for name in classes if f"score_{name}" in there]
+            names = ["seed", "fold", "side", "utterance_id", "speaker", "gender", *keys, *score_names]
+            table = file.read([n for n in names if n in there], use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: no stored predictions ({error})", hint="the run again") from None
     table = table.filter(pc.equal(table["side"], side))
@@ -88,10 +89,10 @@ def read_answers(folder: Path, record: RunRecord, side: str = TEST) -> Answers:
         column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         found = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         values = column.dictionary.to_pylist()  # those of other sides too
-        used = sorted(set(found.tolist()) - {-1}, key=lambda code: values[code])
+        used = sorted((values[code], code) for code in np.flatnonzero(np.bincount(found + 1)[1:]).tolist())
         place = np.full(len(values) + 1, -1, dtype=np.int64)
-        place[used] = np.arange(len(used))
-        return place[found], [values[code] for code in used]
+        place[[code for _, code in used]] = np.arange(len(used))
+        return place[found], [value for value, _ in used]
 
     (utterances, ids), (folds, _), (speakers, speaker_names) = codes("utterance_id"), codes("fold"), codes("speaker")
     genders, gender_names = codes("gender")

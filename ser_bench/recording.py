@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 
 import ser_bench
 from ser_bench import machine, registry, scoring
-from ser_bench.cells import ORACLE, Cell, Row
+from ser_bench.cells import ORACLE, Cell, Row, conditions_of
 from ser_bench.choices import choices_of
+from ser_bench.curves import curve_of
 from ser_bench.encoders import content_digests
 from ser_bench.errors import DataError
 from ser_bench.features.contract import FeatureSet
@@ -24,6 +25,7 @@ from ser_bench.plan import SCORING_SOURCES, Planned, Run
 from ser_bench.protocols import Fold
 from ser_bench.records import (
     UTTERANCES,
+    BatchLatency,
     Code,
     Environment,
     FeaturesRef,
@@ -149,18 +151,18 @@ def timing_of(run: Run, cell: Cell, again: CellResult, seconds_by_model: Mapping
         same = all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
     latency, rtf = _latency(seconds_by_model.get("latency"))
     return Timing(
-        fit_s=seconds_by_model["timing"]["fit_s"],
-        predict_s=seconds_by_model["timing"]["predict_s"],
-        peak_mib=seconds_by_model["timing"]["peak_mib"],
+        **seconds_by_model["timing"],
         threads=run.suite.threads,
         cell=_where(run, cell),
         latency=latency,
         rtf=rtf,
         reproduced=same,
+        disk_bytes=seconds_by_model.get("disk_bytes"),
     )
 
 
 def _latency(measured: Mapping[str, Any] | None) -> tuple[Latency | None, float | None]:
+    """Return the latency, and the real-time factor: seconds of work per second of speech."""
     if measured is None:
         return None, None
     samples = np.array(measured["samples_ms"])
@@ -168,15 +170,30 @@ def _latency(measured: Mapping[str, Any] | None) -> tuple[Latency | None, float 
     decode_ms, features_ms, predict_ms = (float(part) for part in np.median(samples, axis=0))
     latency = Latency(
         n=len(samples),
+        n_utterances=measured["n_utterances"],
         p50_ms=float(np.median(total)),
         p95_ms=float(np.percentile(total, 95)),
         decode_ms=decode_ms,
         features_ms=features_ms,
         predict_ms=predict_ms,
         audio_s=float(measured["audio_s"]),
-        samples_ms=tuple(round(float(t), 4) for t in total),
+        samples_ms=_rounded(total),
+        probe_ms=_rounded(measured["probe_ms"]),
+        batched=_batched(measured.get("batched")),
     )
-    return latency, float(total.sum() / 1000.0 / measured["audio_s"])
+    return latency, latency.work_s / latency.audio_s
+
+
+def _batched(measured: Mapping[str, Any] | None) -> BatchLatency | None:
+    if measured is None:
+        return None
+    found = np.array(measured["samples_ms"])
+    p50_ms, p95_ms = (float(np.percentile(found, percent)) for percent in (50, 95))
+    return BatchLatency(size=measured["size"], n=len(found), p50_ms=p50_ms, p95_ms=p95_ms)
+
+
+def _rounded(milliseconds: Iterable[float]) -> tuple[float, ...]:
+    return tuple(round(float(one), 4) for one in milliseconds)
 
 
 def _scored(run: Run, planned: Planned, features: Features | str | None) -> dict[str, Any]:
@@ -198,11 +215,18 @@ def _scored(run: Run, planned: Planned, features: Features | str | None) -> dict
         warnings.append(scoring.targets_note(run.prepared, results))
     if (run.prepared.children or run.suite.oversample) and planned.row.feature_set and not planned.row.members:
         warnings.append(scoring.augmentation_note(results))
+    if run.suite.stress and not conditions_of(planned.row, run.suite) and planned.row.spec.family != "baseline":
+        whose = "of its rows were" if planned.row.members else "were"
+        warnings.append(f"not stressed: features {whose} made elsewhere, and no changed sound has any")
+    folds = run.prepared.split.folds
+    curves = (curve_of(cell.seed, folds[cell.fold].fold_id, result.meta["facts"]) for cell, result in results)
     return {
         "status": "ok",
         **scoring.score_row(run.prepared, results),
+        "stress": scoring.stress_scores(run.prepared, results, run.suite.primary),
+        "curves": tuple(curve for curve in curves if curve),
         **choices_of(scoring.metas_of(run.prepared, results)),
-        "chosen": _chosen(planned.row, [run.prepared.split.folds[cell.fold] for cell in planned.cells]),
+        "chosen": _chosen(planned.row, [folds[cell.fold] for cell in planned.cells]),
         "n_parameters": results[0][1].meta["facts"].get("n_parameters"),
         "predictions": PredictionsRef(path=str(path), sha256=sha256, n=n),
         "warnings": tuple(warnings + scoring.prediction_warnings(run.prepared, results)),

@@ -23,6 +23,9 @@ UTTERANCES = "utterances.parquet"
 GAP = "gap.json"
 """The protocol gap in a run folder, where it was measured."""
 
+PUBLICATION = "publication.json"
+"""What published records are to be read with, in their folder."""
+
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -263,8 +266,9 @@ class BatchLatency(_Part, frozen=True):
 class Latency(_Part, frozen=True):
     """Milliseconds per utterance at batch 1, from decoding to the label; the parts are medians of the same calls.
 
-    ``samples_ms`` are all calls in their order. ``probe_ms`` are as many calls of a fixed workload of the harness's
-    own, one after each, so that runs at other times compare by the ratio of the two; empty in older records.
+    ``samples_ms`` are all ``n`` calls in their order: ``n_utterances`` of ``audio_s`` seconds together, one at a time,
+    round by round. ``probe_ms`` are as many calls of a fixed workload of the harness's own, one after each, so that
+    runs at other times compare by the ratio of the two; empty in older records, which know of one round (0 utterances).
     """
 
     n: int
@@ -276,7 +280,13 @@ class Latency(_Part, frozen=True):
     audio_s: float
     samples_ms: tuple[float, ...] = ()
     probe_ms: tuple[float, ...] = ()
+    n_utterances: int = 0
     batched: BatchLatency | None = None
+
+    @property
+    def work_s(self) -> float:
+        """Seconds of work on each utterance once, the mean over the rounds."""
+        return sum(self.samples_ms) / 1000.0 * ((self.n_utterances or self.n) / self.n)
 
 
 class Timing(_Part, frozen=True):
@@ -467,6 +477,17 @@ class Gap(_Part, frozen=True):
     control_suite: str | None = None
 
 
+class Publication(_Part, frozen=True):
+    """What the reader of a published board must know beside its records.
+
+    ``overrides`` maps what was overridden (``dirty``, ``partial``, ``unknown-licence``, ``leak``) to sentences on what
+    it was about; ``remarks`` maps corpora to what their copy is (``re-packed copy, 22.05 kHz``).
+    """
+
+    overrides: dict[str, tuple[str, ...]] = {}
+    remarks: dict[str, str] = {}
+
+
 def encode(record: RunRecord) -> bytes:
     """Return the record as JSON, indented, the same bytes for the same record."""
     return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
@@ -539,3 +560,18 @@ def read_gap(folder: Path, records: Sequence[RunRecord]) -> Gap | None:
     known = {record.run_id for record in records}
     rows = tuple(row for row in gap.rows if row.run_id in known)
     return msgspec.structs.replace(gap, rows=rows) if rows else None
+
+
+def read_publication(folder: Path) -> Publication | None:
+    """Return what published records are to be read with; None where nothing is to be said.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    path = folder / PUBLICATION
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Publication)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: can't be read ({error})", hint=f"rm {path}, then ser-bench publish again") from None

@@ -12,6 +12,7 @@ import pandas as pd
 from ser_bench.errors import DataError
 from ser_bench.leakage import Assignments, Finding, audit_choices, audit_split, audit_test_sets
 from ser_bench.records import UTTERANCES, RunRecord, read_records
+from ser_bench.stress import SIDE
 from ser_bench.utterances import COLUMNS, UtteranceTable
 
 
@@ -48,7 +49,7 @@ def audit_run(folder: Path) -> list[RowsAudit]:
     records = [record for record in read_records(folder) if record.predictions is not None]
     if not records:
         raise DataError(f"{folder} holds no row with predictions: nothing to audit", hint="ser-bench run --suite demo")
-    table, near_duplicates = _table(folder)
+    table, near_duplicates = run_table(folder)
     entries = {record.run_id: _entries(folder, record, table) for record in records}
     alike: dict[tuple[object, ...], list[RunRecord]] = {}
     for record in records:
@@ -106,7 +107,7 @@ def _mixed_tests(
     return audit_test_sets(tested)
 
 
-def _table(folder: Path) -> tuple[UtteranceTable, list[list[int]]]:
+def run_table(folder: Path) -> tuple[UtteranceTable, list[list[int]]]:
     """Return the run's utterances, and the groups of rows that sound the same."""
     path = folder / UTTERANCES
     if not path.is_file():
@@ -130,13 +131,13 @@ def _entries(folder: Path, record: RunRecord, table: UtteranceTable) -> Assignme
         frame = pd.read_parquet(path, columns=["fold", "side", "utterance_id", "speaker"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: can't be read: {error}") from None
+    frame = frame[~frame["side"].str.startswith(SIDE)]  # the test rows once more
     frame = frame.drop_duplicates(["fold", "side", "utterance_id"])
     if "inner folds" in record.chosen.values():  # training rows, judged by models that were fitted without them
         frame = frame[frame["side"] != "dev"]
     # The final model is refitted on train + dev: what stands in both is the dev side.
-    dev = frame[frame["side"] == "dev"][["fold", "utterance_id"]].apply(tuple, axis=1)
-    keys = frame[["fold", "utterance_id"]].apply(tuple, axis=1)
-    frame = frame[~((frame["side"] == "train") & keys.isin(set(dev)))]
+    keys = pd.MultiIndex.from_frame(frame[["fold", "utterance_id"]])
+    frame = frame[~((frame["side"] == "train") & keys.isin(keys[frame["side"] == "dev"]))]
     position = pd.Series(np.arange(len(table)), index=table.column("utterance_id"))
     rows = position.reindex(frame["utterance_id"]).fillna(-1).to_numpy().astype(np.int64)
     known = rows >= 0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ser_bench import scoring
-from ser_bench.cells import Cell, Row
+from ser_bench.cells import Cell, Row, conditions_of
 from ser_bench.errors import PrerequisiteError
 from ser_bench.features.tables import table_of
 from ser_bench.fusion import fuse, fused_timing, members_of
@@ -27,9 +27,13 @@ from ser_bench.pool import run_task
 from ser_bench.prepare import Prepared
 from ser_bench.recording import stored_records, timing_of, write_record, write_utterances
 from ser_bench.records import RunRecord, Timing
+from ser_bench.stress_features import lay_out_stressed
 
 LATENCY_UTTERANCES = 20
 """Test utterances whose latency is measured, spread evenly over the fold's test side."""
+
+BATCH_UTTERANCES = 32
+"""Test utterances that are asked about at once, spread likewise; fewer where the fold tests fewer."""
 
 Matrices = Mapping[str | None, Features | str]
 
@@ -164,16 +168,19 @@ def _run_cells(run: Run, rows: Sequence[Row], matrices: Matrices, data: str, scr
     todo = missing_cells(run, rows)
     if not todo:
         return
+    stressed = lay_out_stressed(todo, run.prepared, run.suite, run.workshop, scratch)
     step = run.workshop.progress("fit and predict", len(todo))
     pending: dict[Future[dict[str, Any]], Cell] = {}
     fused = [cell for cell in todo if cell.row.members]
     for cell in (cell for cell in todo if not cell.row.members):
         task = _task(run, cell, matrices, data, scratch, run.cell_path(cell))
-        if isinstance(task, str):
-            run.failures[cell.key] = task
+        stress = stressed.get(cell.row.features) if conditions_of(cell.row, run.suite) else None
+        if isinstance(task, str) or isinstance(stress, str):
+            run.failures[cell.key] = task if isinstance(task, str) else str(stress)
             step(1)
         else:
-            pending[run.workshop.submit(task | request(run, cell, scratch), **cell.row.worker())] = cell
+            task |= {"stress": stress, **request(run, cell, scratch)}
+            pending[run.workshop.submit(task, **cell.row.worker())] = cell
     for future in as_completed(list(pending)):
         answer = future.result()
         if not answer["ok"]:
@@ -248,6 +255,7 @@ def _refit(run: Run, cell: Cell, matrices: Matrices, data: str, scratch: Path) -
     task = _task(run, cell, matrices, data, scratch, out)
     if isinstance(task, str):
         return task
+    task["size"] = True
     if row.feature_set is not None and not table_of(row.feature_set) and run.canary is None:
         task["latency"] = _latency_items(run, cell)
         # Another environment can neither decode nor extract; beside TensorFlow, openSMILE can't start.
@@ -255,7 +263,7 @@ def _refit(run: Run, cell: Cell, matrices: Matrices, data: str, scratch: Path) -
             extracted = _alone(run, {"task": "extraction", "latency": task["latency"]})
             if not extracted["ok"]:
                 return str(extracted["reason"])
-            task["latency"]["extracted"] = extracted["samples"]
+            task["latency"]["extracted"] = {name: found for name, found in extracted.items() if name != "ok"}
     # A process for each framework: what one leaves in memory is not the next one's peak.
     answer = _alone(run, task, framework=row.spec.framework, **row.worker())
     again = scoring.read_cell(out, run.prepared.split.folds[cell.fold]) if answer["ok"] else None
@@ -271,14 +279,17 @@ def _alone(run: Run, task: dict[str, Any], **worker: Any) -> dict[str, Any]:
 
 def _latency_items(run: Run, cell: Cell) -> dict[str, Any]:
     test = run.prepared.split.folds[cell.fold].test
-    spread = np.linspace(0, len(test) - 1, min(LATENCY_UTTERANCES, len(test))).round().astype(int)
-    rows = test[np.unique(spread)].tolist()
     sources = run.prepared.sources()
-    items = [[row, os.fsencode(sources[row].path), sources[row].start_s, sources[row].end_s] for row in rows]
+
+    def spread(most: int) -> list[list[Any]]:
+        rows = test[np.unique(np.linspace(0, len(test) - 1, min(most, len(test))).round().astype(int))].tolist()
+        return [[row, os.fsencode(sources[row].path), sources[row].start_s, sources[row].end_s] for row in rows]
+
     feature_set = cell.row.feature_set
     assert feature_set is not None
     return {
         "features": cell.row.features,
         "sample_rate_hz": feature_set.rate_hz(run.suite.sample_rate_hz),
-        "items": items,
+        "items": spread(LATENCY_UTTERANCES),
+        "batch": spread(BATCH_UTTERANCES),
     }

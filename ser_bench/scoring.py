@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from ser_bench import metrics
 from ser_bench.cells import Cell
 from ser_bench.groups import GROUPS, group_scores
 from ser_bench.prepare import Prepared
+from ser_bench.rating_metrics import speaker_rating_sums
 from ser_bench.rating_scores import mean_of_known, rating_fields, rating_fold
-from ser_bench.records import ClassScore, FoldRef, FoldScore, GroupScores, Score, SoftScores
+from ser_bench.records import ClassScore, FoldRef, FoldScore, GroupScores, Score, SoftScores, StressScore
 from ser_bench.stats import fold_mean_sd, score_with_interval
 from ser_bench.store import read_arrays
+from ser_bench.stress import SIDE
+from ser_bench.stress_scores import stress_score
 
 _NUMBERS = ("truth_value", "predicted_value")
 _CELL_ARRAYS = {"meta", "train_labels", "dev_labels", "test_labels"}
@@ -36,10 +39,13 @@ class CellResult:
             are the predicted numbers.
         meta: ``chosen``, ``search`` (of each point ``params``, ``score`` and the ``scores`` that it is the mean of),
             ``facts``, ``timing``, and ``latency`` where it was measured.
+        stress: Condition -> what the model said of the test rows under it: their labels, and scores or None. It is no
+            part of ``arrays``, since other fits of the cell are not asked for it.
     """
 
     arrays: dict[str, NDArray[Any]]
     meta: dict[str, Any]
+    stress: Mapping[str, tuple[NDArray[Any], NDArray[Any] | None]] = field(default_factory=dict)
 
 
 def read_cell(path: Path, fold: Any) -> CellResult | None:
@@ -55,7 +61,11 @@ def read_cell(path: Path, fold: Any) -> CellResult | None:
     arrays["train"] = fold.fitted.astype(np.int64)
     judged = fold.fitted[arrays.pop("judged")] if "judged" in arrays else fold.judged  # dealt by the worker, or not
     arrays["dev"] = judged.astype(np.int64)[: len(arrays["dev_labels"])]
-    return CellResult(arrays=arrays, meta=meta)
+    stress = {
+        name: (arrays.pop(f"stress_{index}_labels"), arrays.pop(f"stress_{index}_scores", None))
+        for index, name in enumerate(meta.get("stress", ()))
+    }
+    return CellResult(arrays=arrays, meta=meta, stress=stress)
 
 
 def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) -> dict[str, Any]:
@@ -67,8 +77,7 @@ def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) ->
         prepared: The table and the classes.
         results: Every cell of the row, with its result.
     """
-    seeds = sorted({cell.seed for cell, _ in results})
-    per_seed = [_pooled(prepared, [r for c, r in results if c.seed == seed]) for seed in seeds]
+    per_seed = _per_seed(prepared, results)
     folds = [_fold_score(prepared, cell, result) for cell, result in results]
     tested = per_seed[0][0]
     if prepared.ratings is None:
@@ -82,6 +91,35 @@ def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) ->
         "n_test_speakers": prepared.table.rows(tested).n_speakers,
         "test_fingerprint": _test_fingerprint(prepared, tested),
     }
+
+
+def stress_scores(
+    prepared: Prepared, results: Sequence[tuple[Cell, CellResult]], primary: str
+) -> tuple[StressScore, ...]:
+    """Return the scores of a row under each condition that all of its cells were asked for, in the plan's order.
+
+    Args:
+        prepared: The table and the classes.
+        results: Every cell of the row, with its result.
+        primary: The score whose drop is told.
+    """
+
+    def sums(condition: str | None) -> NDArray[Any]:
+        per_seed = _per_seed(prepared, results, condition)
+        if prepared.ratings is None:
+            return np.stack([_by_speaker(prepared, rows, of, len(prepared.scheme.classes)) for rows, of in per_seed])
+        speakers = prepared.table.codes("speaker")[per_seed[0][0]]
+        return np.stack([speaker_rating_sums(prepared.ratings[rows], of, speakers) for rows, of in per_seed])
+
+    conditions = [name for name in results[0][1].stress if all(name in result.stress for _, result in results)]
+    if not conditions:
+        return ()
+    tested = _per_seed(prepared, results)[0][0]
+    unknown = int((prepared.table.codes("speaker")[tested] < 0).sum())
+    clean = sums(None)
+    return tuple(
+        stress_score(name, clean, sums(name), primary=primary, n=len(tested), n_unknown=unknown) for name in conditions
+    )
 
 
 def _class_fields(
@@ -203,11 +241,12 @@ def fold_ref(prepared: Prepared, index: int, digest: str) -> FoldRef:
 def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) -> tuple[str, int]:
     """Write a row's predictions as Parquet; return the file's SHA-256 and the number of rows.
 
-    Columns: seed, fold, side (train, dev, test), utterance_id, speaker, intensity, gender, truth, predicted, and for
-    test rows one score per class where the model gives scores, and the annotators' share of each class where the
-    corpora carry votes. Where numbers are asked for, truth_value and predicted_value stand in place of all these
-    from truth on. ``train`` rows are those that the final model was fitted on; ``dev`` rows stand beside them only
-    where a dev set chose something, with the predictions of the model that was fitted without them.
+    Columns: seed, fold, side (train, dev, test, stress:CONDITION), utterance_id, speaker, intensity, gender, truth,
+    predicted, and for test rows, under a condition too, one score per class where the model gives scores, and the
+    annotators' share of each class where the corpora carry votes. Where numbers are asked for, truth_value and
+    predicted_value stand in place of all these from truth on. ``train`` rows are those that the final model was fitted
+    on; ``dev`` rows stand beside them only where a dev set chose something, with the predictions of the model that was
+    fitted without them.
     """
     from io import BytesIO
 
@@ -220,8 +259,7 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
     parts = []
     for cell, result in results:
         fold = prepared.split.folds[cell.fold].fold_id
-        for side in ("train", "dev", "test"):
-            rows, labels = result.arrays[side], result.arrays[f"{side}_labels"]
+        for side, rows, labels, scores in _sides(result):
             columns: dict[str, Any] = {
                 "seed": np.full(len(rows), cell.seed, dtype=np.int64),
                 "fold": np.full(len(rows), fold, dtype=object),
@@ -233,11 +271,11 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
                 parts.append(columns | {"truth_value": prepared.ratings[rows], "predicted_value": labels * 1.0})
                 continue
             columns |= {"truth": names[prepared.classes[rows]], "predicted": names[labels]}
-            scores = result.arrays.get("test_scores") if side == "test" else None
             for index, name in enumerate(prepared.scheme.classes):
                 columns[f"score_{name}"] = scores[:, index] if scores is not None else np.full(len(rows), np.nan)
             if prepared.votes is not None:
-                votes = prepared.votes[rows] if side == "test" else np.full((len(rows), len(names)), np.nan)
+                told = side not in ("train", "dev")
+                votes = prepared.votes[rows] if told else np.full((len(rows), len(names)), np.nan)
                 columns |= {f"votes_{name}": votes[:, index] for index, name in enumerate(names)}
             parts.append(columns)
     text = pa.string()
@@ -258,9 +296,33 @@ def write_predictions(path: Path, prepared: Prepared, results: Sequence[tuple[Ce
     return hashlib.sha256(data).hexdigest(), table.num_rows
 
 
-def _pooled(prepared: Prepared, results: Sequence[CellResult]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def _sides(
+    result: CellResult,
+) -> Iterator[tuple[str, NDArray[np.int64], NDArray[Any], NDArray[Any] | None]]:
+    """Yield a cell's sides with their rows, labels and, where stored predictions have them, scores."""
+    arrays = result.arrays
+    yield "train", arrays["train"], arrays["train_labels"], None
+    yield "dev", arrays["dev"], arrays["dev_labels"], None
+    yield "test", arrays["test"], arrays["test_labels"], arrays.get("test_scores")
+    for name, (labels, scores) in result.stress.items():
+        yield SIDE + name, arrays["test"], labels, scores
+
+
+def _per_seed(
+    prepared: Prepared, results: Sequence[tuple[Cell, CellResult]], condition: str | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Return seed after seed the pooled test rows, and what was answered: to unchanged sound, or under a condition."""
+    seeds = sorted({cell.seed for cell, _ in results})
+    return [_pooled(prepared, [r for c, r in results if c.seed == seed], condition) for seed in seeds]
+
+
+def _pooled(
+    prepared: Prepared, results: Sequence[CellResult], condition: str | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     rows = np.concatenate([result.arrays["test"] for result in results])
-    labels = np.concatenate([result.arrays["test_labels"] for result in results])
+    labels = np.concatenate(
+        [result.arrays["test_labels"] if condition is None else result.stress[condition][0] for result in results]
+    )
     order = np.argsort(rows, kind="stable")
     return rows[order], labels[order].astype(np.int64 if prepared.ratings is None else np.float64)
 

@@ -45,7 +45,7 @@ Statistic = Callable[[FloatArray], FloatArray]
 N_DRAWS = 10_000
 BOOTSTRAP_FROM = 20
 JACKKNIFE_FROM = 3
-_LEVEL = 0.95
+LEVEL = 0.95
 _SEED = 20090906
 _CHUNK_CELLS = 2**18
 
@@ -123,7 +123,7 @@ def score_with_interval(
         n_undefined = int(np.isnan(draws).sum())
         if n_undefined:
             return without(f"undefined in {n_undefined:,} of {N_DRAWS:,} draws of {n_speakers} speakers")
-        low, high = (float(q) for q in np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
+        low, high = (float(q) for q in np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
         method = f"cluster bootstrap over {n_speakers} speakers, {N_DRAWS:,} draws"
     return Estimate(value=value, low=low, high=high, method=method, n_speakers=n_speakers)
 
@@ -159,17 +159,70 @@ def bootstrap_draws(confusions: NDArray[Any], statistic: Statistic) -> FloatArra
     )
 
 
-def resampling_counts(n_speakers: int, chunk: int = N_DRAWS) -> Iterator[FloatArray]:
+def resampling_counts(
+    n_speakers: int, chunk: int = N_DRAWS, strata: NDArray[np.integer[Any]] | None = None
+) -> Iterator[FloatArray]:
     """Yield how often each draw takes each speaker, shape (at most chunk, n_speakers).
 
     The same :data:`N_DRAWS` rows come whatever the chunk: ``RandomState``'s stream is frozen for good.
+
+    Args:
+        n_speakers: Speakers, or whatever else is drawn.
+        chunk: Draws at a time.
+        strata: A code per speaker, shape (n_speakers,): as many are drawn of each code as it has; None: all are one.
     """
     random = np.random.RandomState(_SEED)
+    sizes = np.array([n_speakers]) if strata is None else np.unique(strata, return_counts=True)[1]
+    by_stratum = np.arange(n_speakers) if strata is None else np.argsort(strata, kind="stable")
+    first, size = np.repeat(np.cumsum(sizes) - sizes, sizes), np.repeat(sizes, sizes)
     for start in range(0, N_DRAWS, chunk):
         n = min(chunk, N_DRAWS - start)
-        drawn = random.randint(n_speakers, size=(n, n_speakers), dtype=np.int64)
+        # an array of bounds has a stream of its own: without strata the draws stay those that were published
+        bound = n_speakers if len(sizes) == 1 else size
+        drawn = by_stratum[first + random.randint(bound, size=(n, n_speakers), dtype=np.int64)]
         drawn += n_speakers * np.arange(n)[:, None]
         yield np.bincount(drawn.ravel(), minlength=n * n_speakers).reshape(n, n_speakers).astype(np.float64)
+
+
+def jackknife_error(replicates: FloatArray, strata: NDArray[np.integer[Any]] | None = None) -> FloatArray:
+    """Return the standard error of scores from their values with each speaker left out in turn, shape (...).
+
+    Args:
+        replicates: Shape (n_speakers, ...).
+        strata: A code per speaker, as in :func:`resampling_counts`: the squared errors of the strata add up. A stratum
+            of one speaker adds nothing, as if there were no other like that one.
+    """
+    codes = np.zeros(len(replicates), dtype=np.int64) if strata is None else strata
+    square = np.zeros(replicates.shape[1:])
+    for code in np.unique(codes):
+        of = replicates[codes == code]
+        square = square + (len(of) - 1) / len(of) * np.square(of - of.mean(axis=0)).sum(axis=0)
+    return np.sqrt(square)
+
+
+def t_quantile(df: int, level: float) -> float:
+    """Return the quantile of Student's t with ``df`` degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, level))
+
+
+def side_by_side(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return two stacks of matrices (..., K, K) as the diagonal blocks of one, so that speakers are drawn once."""
+    k = one.shape[-1]
+    both = np.zeros((*one.shape[:-2], 2 * k, 2 * k))
+    both[..., :k, :k], both[..., k:, k:] = one, other
+    return both
+
+
+def difference(statistic: Statistic) -> Statistic:
+    """Return the score of the second of two stacks :func:`side_by_side` less that of the first."""
+
+    def of(counts: FloatArray) -> FloatArray:
+        k = counts.shape[-1] // 2
+        return statistic(counts[..., k:, k:]) - statistic(counts[..., :k, :k])
+
+    return of
 
 
 def fold_mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
@@ -187,11 +240,7 @@ def fold_mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def _jackknife_bounds(value: float, replicates: FloatArray, lowest: float, highest: float) -> tuple[float, float]:
-    from scipy.special import stdtrit
-
-    n = len(replicates)
-    se = math.sqrt((n - 1) / n * float(np.square(replicates - replicates.mean()).sum()))
-    half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * se
+    half = t_quantile(len(replicates) - 1, (1 + LEVEL) / 2) * float(jackknife_error(replicates))
     return max(lowest, value - half), min(highest, value + half)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,6 +20,7 @@ from ser_bench.errors import PrerequisiteError, UsageError, did_you_mean
 from ser_bench.features.tables import SUFFIXES as TABLE_SUFFIXES
 from ser_bench.protocols import Dev, Protocol, RandomKFold, read_split
 from ser_bench.references import Band, Reference
+from ser_bench.stress import read_conditions
 
 ALIASES = {"four-english-cross": "english-four-cross", "four-english-loco": "english-four-loco"}
 """Other names of bundled suites."""
@@ -135,6 +137,7 @@ class Suite(_Strict, frozen=True):
         bands: Where published results lie; a result outside gets a warning.
         control: The suite that repeats a published protocol with the same rows, this one being its honest counterpart;
             ``run --gap`` runs it in place of random folds.
+        stress: Conditions under which the fitted models are tested once more; see :mod:`ser_bench.stress`.
     """
 
     title: str
@@ -160,6 +163,7 @@ class Suite(_Strict, frozen=True):
     references: tuple[Reference, ...] = ()
     bands: tuple[Band, ...] = ()
     control: str | None = None
+    stress: tuple[str, ...] = ()
     name: str = ""
 
     @property
@@ -182,7 +186,7 @@ class Suite(_Strict, frozen=True):
 def digest(suite: Suite) -> str:
     """Return a digest of what decides the folds and labels of a suite: all but its models, seeds and prose."""
     decisive = msgspec.structs.asdict(suite)
-    for key in ("models", "seeds", "title", "notes", "references", "bands", "name", "metrics", "control"):
+    for key in ("models", "seeds", "title", "notes", "references", "bands", "name", "metrics", "control", "stress"):
         del decisive[key]
     if is_table(suite.features):  # wherever it lies; what it holds is part of its rows' keys
         decisive["features"] = Path(suite.features).name
@@ -255,7 +259,19 @@ def parse_suite(data: bytes, name: str, where: str, folder: Path | None = None) 
             f"{where}: {_explain(str(error), raw)}", hint="ser-bench show suite ravdess-actor-holdout"
         ) from None
     _check(suite, where)
-    return suite
+    return with_stress(suite, suite.stress, f"{where}: stress")
+
+
+def with_stress(suite: Suite, conditions: Iterable[str], where: str) -> Suite:
+    """Return a suite whose models are tested under these conditions too.
+
+    Raises:
+        UsageError: If one is none, or two are the same; ``where`` begins the message.
+    """
+    try:
+        return msgspec.structs.replace(suite, stress=read_conditions(conditions))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", hint=error.hint) from None
 
 
 def read_labels(name: str) -> str | OwnScheme:

@@ -28,10 +28,23 @@ from ser_bench.errors import SerBenchError
 from ser_bench.fold_fit import FoldFit, Report
 from ser_bench.metrics import unweighted_average_recall
 from ser_bench.normalise import Normaliser
-from ser_bench.timing import Phases, peak_mib, reset_peak, resident_mib
+from ser_bench.timing import (
+    EnergyMeter,
+    Phases,
+    milliseconds,
+    peak_gpu_mib,
+    peak_mib,
+    reset_peak,
+    resident_mib,
+    sample_batches,
+    sample_calls,
+)
 
-WARM_UP = 3
-"""Calls before the first latency sample: first calls load code and fill caches."""
+LATENCY_BUDGET_S = 4.0
+"""Seconds that the latency samples of a row may take, though each utterance is asked about at least once."""
+
+BATCH_BUDGET_S = 1.0
+"""Seconds that a row's batches may take, though there are at least three of them."""
 
 
 def serve(channel: Any, log: str, memory_limit_mib: float) -> None:
@@ -149,16 +162,16 @@ def extract_features(task: dict[str, Any], progress: Report) -> dict[str, Any]:
 def run_cell(task: dict[str, Any], progress: Report) -> dict[str, Any]:
     """Fit one model on one fold with one seed, predict every side, and write the predictions to ``task["out"]``."""
     with tempfile.TemporaryDirectory(dir=task["scratch"], ignore_cleanup_errors=True) as scratch:
-        return _run_cell(task, FoldFit(task, Path(scratch), progress))
+        return _run_cell(task, FoldFit(task, Path(scratch), progress), Path(scratch))
 
 
-def _run_cell(task: dict[str, Any], cell: FoldFit) -> dict[str, Any]:
+def _run_cell(task: dict[str, Any], cell: FoldFit, scratch: Path) -> dict[str, Any]:
     cell.load()
     if task.get("latency") and "extracted" not in task["latency"]:  # it shall not lie in later rows' peaks only
         _extract_one(task["latency"], task["latency"]["items"][0])
     reset_peak()
-    phases = Phases()
-    with phases.measure("fit"):
+    phases, energy = Phases(), EnergyMeter()
+    with energy, phases.measure("fit"):
         cell.fit()
     with phases.measure("train"):
         train = cell.predict(cell.fitted_rows)
@@ -174,9 +187,15 @@ def _run_cell(task: dict[str, Any], cell: FoldFit) -> dict[str, Any]:
             "fit_s": phases.seconds["fit"],
             "predict_s": phases.seconds["predict"],
             "peak_mib": peak_mib(),
+            "peak_gpu_mib": peak_gpu_mib(task["device"]),
+            "energy_j": energy.joules,
         },
     }
+    if cell.dev_curve:
+        meta["facts"]["dev_curve"] = _plain(cell.dev_curve)
     kept = {"kept": _outcome(lambda: cell.keep(Path(task["keep"]), test))} if task.get("keep") else {}
+    if task.get("size"):
+        meta["disk_bytes"] = _outcome(lambda: {"n": cell.saved_bytes(scratch / "saved")}).get("n")
     if task.get("latency"):
         meta["latency"] = _measure_latency(cell, task["latency"])
     elif task.get("importances"):
@@ -196,9 +215,24 @@ def _run_cell(task: dict[str, Any], cell: FoldFit) -> dict[str, Any]:
         meta["score_kind"] = test.score_kind
     if train.scores is not None and test.score_kind == "probability":
         arrays["train_scores"] = np.asarray(train.scores, dtype=np.float32)
+    if task.get("stress"):
+        meta["stress"] = [name for name, *_ in task["stress"]["conditions"]]
+        arrays |= _under_stress(cell, task["stress"])
     write_cell(Path(task["out"]), arrays, meta)
     shutil.rmtree(cell.checkpoints, ignore_errors=True)
     return {"meta": meta, **kept}
+
+
+def _under_stress(cell: FoldFit, stress: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return what the fitted model says of the test rows under each condition; last, so that it can change nothing."""
+    rows = np.load(stress["rows"], allow_pickle=False)
+    arrays = {}
+    for index, (_, values, offsets) in enumerate(stress["conditions"]):
+        found = cell.predict_stressed(rows, values, offsets)
+        arrays[f"stress_{index}_labels"] = found.answers
+        if found.scores is not None:
+            arrays[f"stress_{index}_scores"] = np.asarray(found.scores, dtype=np.float64)
+    return arrays
 
 
 def write_cell(path: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
@@ -223,31 +257,42 @@ def _plain(value: Any) -> Any:
 
 
 def _measure_latency(cell: FoldFit, latency: dict[str, Any]) -> dict[str, Any]:
-    """Time decode, features and predict of single utterances, after a warm-up; milliseconds per call and part.
+    """Time decode, features and predict of single utterances, and of all in a batch; milliseconds per call and part.
 
-    Where a worker of another environment has ``extracted`` them, that time counts, and the laid-out values are taken.
+    Where a worker of another environment has ``extracted`` them, that time counts, the laid-out values are taken, and
+    there is no batch.
     """
     items, extracted = latency["items"], latency.get("extracted")
-    samples = []
-    total_s = 0.0
-    for turn, item in enumerate([items[0]] * WARM_UP + items):
-        if extracted:
-            values, parts = cell.laid_out(item[0]), extracted[max(turn - WARM_UP, 0)]
-        else:
-            values, parts = _extract_one(latency, item)
-        start = time.perf_counter()
-        cell.model.predict(cell.one(values, item[0]))
-        if turn >= WARM_UP:
-            samples.append([*parts[:2], (time.perf_counter() - start) * 1000.0])
-            total_s += parts[2]
-    return {"samples_ms": samples, "audio_s": total_s}
+
+    def ask(index: int) -> list[float]:
+        row = items[index][0]
+        values, parts = (cell.laid_out(row), []) if extracted else _extract_one(latency, items[index])
+        return [*parts[:2], milliseconds(lambda: cell.model.predict(cell.fresh([values], [row])))]
+
+    def ask_all() -> None:
+        values = [_extract_one(latency, item)[0] for item in latency["batch"]]
+        cell.model.predict(cell.fresh(values, [item[0] for item in latency["batch"]]))
+
+    samples, probe_ms = sample_calls(ask, len(items), LATENCY_BUDGET_S)
+    if extracted:
+        both = list(zip(extracted["samples_ms"], samples, strict=False))  # the slower one has fewer rounds
+        samples = [[*one, *other] for one, other in both]
+        probe_ms = [(one + other) / 2 for one, other in zip(extracted["probe_ms"], probe_ms, strict=False)]
+        return {**extracted, "samples_ms": samples, "probe_ms": probe_ms}
+    batched = {"size": len(latency["batch"]), "samples_ms": sample_batches(ask_all, BATCH_BUDGET_S)}
+    return {"samples_ms": samples, "probe_ms": probe_ms, **_heard(latency), "batched": batched}
 
 
 def time_extraction(task: dict[str, Any], progress: Report) -> dict[str, Any]:
     """Time decode and features of single utterances, for a model whose own environment can do neither."""
-    latency = task["latency"]
-    samples = [_extract_one(latency, item)[1] for item in [latency["items"][0]] * WARM_UP + latency["items"]]
-    return {"samples": samples[WARM_UP:]}
+    latency, items = task["latency"], task["latency"]["items"]
+    samples, probe_ms = sample_calls(lambda at: _extract_one(latency, items[at])[1][:2], len(items), LATENCY_BUDGET_S)
+    return {"samples_ms": samples, "probe_ms": probe_ms, **_heard(latency)}
+
+
+def _heard(latency: dict[str, Any]) -> dict[str, Any]:
+    seconds = [_extract_one(latency, item)[1][2] for item in latency["items"]]
+    return {"n_utterances": len(seconds), "audio_s": sum(seconds)}
 
 
 def _extract_one(latency: dict[str, Any], item: list[Any]) -> tuple[NDArray[np.float32], list[float]]:
@@ -258,16 +303,12 @@ def _extract_one(latency: dict[str, Any], item: list[Any]) -> tuple[NDArray[np.f
 
     feature_set = load("features", latency["features"])
     source = AudioSource(path=os.fsdecode(item[1]), start_s=item[2], end_s=item[3])
-    start = time.perf_counter()
-    samples, rate = decode(source, latency["sample_rate_hz"])
-    decoded = time.perf_counter()
-    values = feature_set(Analysis(samples, rate))
-    done = time.perf_counter()
-    return values.reshape(-1, values.shape[-1]), [
-        (decoded - start) * 1000.0,
-        (done - decoded) * 1000.0,
-        len(samples) / rate,
-    ]
+    found: list[Any] = []
+    decode_ms = milliseconds(lambda: found.extend(decode(source, latency["sample_rate_hz"])))
+    samples, rate_hz = found
+    features_ms = milliseconds(lambda: found.append(feature_set(Analysis(samples, rate_hz))))
+    values = found[-1]
+    return values.reshape(-1, values.shape[-1]), [decode_ms, features_ms, len(samples) / rate_hz]
 
 
 def probe_speakers(task: dict[str, Any], progress: Report) -> dict[str, Any]:

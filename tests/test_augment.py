@@ -14,7 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ser_bench.audio import AudioSource, decode, decode_known, facts
-from ser_bench.augment import KINDS, Augment, Gain, Noise, Pitch, Seeded, Shift, Speed, Stretch, Transform, read_augment
+from ser_bench.augment import (
+    KINDS,
+    Augment,
+    Clip,
+    Codec,
+    Gain,
+    Lowpass,
+    Noise,
+    Pitch,
+    Seeded,
+    Shift,
+    Speed,
+    Stretch,
+    Transform,
+    read_augment,
+)
 from ser_bench.errors import UsageError
 from ser_bench.suites import Suite, digest, parse_suite
 
@@ -27,6 +42,9 @@ ONE_OF_EACH = (
     Shift(shift_s=(-0.1, 0.1), fill="circular"),
     Speed(factor=1.25),
     Gain(gain_db=-6.0),
+    Clip(),
+    Lowpass(cutoff_hz=(500.0, 2000.0)),
+    Codec(name="ulaw"),
 )
 
 
@@ -188,7 +206,7 @@ def test_a_table_is_one_transform_or_a_chain_of_them() -> None:
     ("table", "told"),
     [
         ('kind = "noize"\nsnr_db = 10', "entry 1: unknown kind 'noize' (did you mean 'noise'?)"),
-        ("snr_db = 10", "entry 1: a kind is missing (known: chain, gain,"),
+        ("snr_db = 10", "entry 1: a kind is missing (known: chain, clip, codec, gain,"),
         ('kind = "noise"\nsnr = 10', "entry 1, noise: unknown key 'snr' (did you mean 'snr_db'?)"),
         ('kind = "noise"', "missing required field `snr_db`"),
         ('kind = "noise"\nsnr_db = "loud"', "Expected `float | array`, got `str`"),

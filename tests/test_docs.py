@@ -351,14 +351,14 @@ def test_the_table_of_layers_is_the_one_that_is_enforced() -> None:
 
 def test_the_readmes_board_is_the_one_of_the_stored_records() -> None:
     from ser_bench.records import read_records
-    from ser_bench.report import render_files
+    from ser_bench.report import read_board
+    from ser_bench.report.readme_block import Readme
 
     folder = ROOT / "results" / "ravdess-actor-holdout"
-    files = render_files(read_records(folder))
-    assert all((folder / name).read_bytes() == data for name, data in files.items())
-    board = files["leaderboard.md"].decode().partition("## Ranking")[2].split("\n\n")[1]
-    block = (ROOT / "README.md").read_text().partition("<!-- results:begin -->\n")[2]
-    assert block.partition("\n<!-- results:end -->")[0] == board
+    readme = Readme(ROOT / "README.md", [folder])
+    assert not readme.put(folder, read_board(folder, read_records(folder)), None), (
+        "ser-bench report results/ravdess-actor-holdout --readme README.md"
+    )
 
 
 @pytest.mark.parametrize("run", sorted((ROOT / "results").glob("*/")), ids=lambda run: run.name)

@@ -12,12 +12,12 @@ import pytest
 
 from ser_bench.cli import main
 from ser_bench.errors import DataError, UsageError
-from ser_bench.gap import _difference, _side_by_side, control_suite
+from ser_bench.gap import control_suite
 from ser_bench.metrics import METRICS
 from ser_bench.protocols import Fold, Split
 from ser_bench.records import GAP as FILE
 from ser_bench.records import read_gap, read_records
-from ser_bench.stats import score_with_interval
+from ser_bench.stats import difference, score_with_interval, side_by_side
 from ser_bench.suites import load_suite
 from ser_bench.worker import probe_speakers
 from tests.small_corpus import write_small_corpus, write_suite
@@ -68,7 +68,7 @@ def test_the_gap_is_control_minus_disjoint_with_its_sign_and_an_interval_over_sp
     expected = float(METRICS["uar"](shared.sum(axis=1))[0] - METRICS["uar"](disjoint.sum(axis=1))[0])
     assert expected == pytest.approx(10 / 24)
     for one, other, sign in ((disjoint, shared, 1), (shared, disjoint, -1)):
-        found = score_with_interval(_side_by_side(one, other), _difference(METRICS["uar"]), lowest=-1.0)
+        found = score_with_interval(side_by_side(one, other), difference(METRICS["uar"]), lowest=-1.0)
         assert found.value == pytest.approx(sign * expected)
         assert found.low is not None and found.high is not None
         assert found.low < sign * expected < found.high and (found.low < 0 if sign < 0 else found.high > 0)

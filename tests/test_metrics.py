@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
+from ser_bench.calibration import brier_score, expected_calibration_error, negative_log_likelihood, reliability
 from ser_bench.metrics import (
     METRICS,
     class_precisions,
@@ -198,3 +199,48 @@ def test_scores_against_votes_are_the_mean_over_seeds_of_rows_with_votes():
     found = soft_scores(votes, predicted, np.array([0, 0, 0, 1]))
     of_first, of_second = (-np.log(0.5) - np.log(0.75)) / 2, -np.log(0.25)
     assert found["cross_entropy"] == pytest.approx((of_first + of_second) / 2)
+
+
+PROBABILITIES = st.lists(
+    st.tuples(st.integers(0, K - 1), st.lists(st.integers(0, 9), min_size=K, max_size=K).filter(any)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(PROBABILITIES)
+@settings(deadline=None)
+def test_likelihood_and_brier_score_equal_scikit_learns(rows):
+    from sklearn.metrics import brier_score_loss, log_loss
+
+    truth, p = np.array([of for of, _ in rows]), _shares([shares for _, shares in rows])
+    floored = np.maximum(p, 1e-15)
+    assert negative_log_likelihood(truth, p) == pytest.approx(log_loss(truth, floored, labels=range(K)), rel=1e-6)
+    binary = [brier_score_loss(truth == k, p[:, k], pos_label=True) for k in range(K)]
+    assert brier_score(truth, p) == pytest.approx(sum(binary))
+
+
+@given(PROBABILITIES)
+@settings(deadline=None)
+def test_calibration_error_equals_a_naive_loop_over_bins(rows):
+    truth, p = np.array([of for of, _ in rows]), _shares([shares for _, shares in rows])
+    predicted = p.argmax(axis=1)
+    confidence, error = p.max(axis=1), 0.0
+    for b in range(15):
+        inside = (confidence * 15 > b) & (confidence * 15 <= b + 1)
+        if inside.any():
+            error += inside.mean() * abs((truth == predicted)[inside].mean() - confidence[inside].mean())
+    assert expected_calibration_error(truth, predicted, p) == pytest.approx(error)
+    bins = reliability(truth, predicted, p)
+    assert bins.n.sum() == len(truth) and (bins.n > 0).all() and (np.diff(bins.confidence) > 0).all()
+
+
+def test_honest_and_overconfident_probabilities_are_told_apart():
+    truth = np.array([0, 0, 0, 1])
+    honest, sure = np.tile([0.75, 0.25], (4, 1)), np.tile([1.0, 0.0], (4, 1))
+    assert expected_calibration_error(truth, truth * 0, honest) == 0
+    assert expected_calibration_error(truth, truth * 0, sure) == 0.25
+    assert negative_log_likelihood(truth, sure) == pytest.approx(-np.log(1e-15) / 4)
+    assert expected_calibration_error(truth, truth * 0 + 1, sure) == 0.25  # the label is the model's own: confidence 0
+    with pytest.raises(ValueError, match="a row of probabilities per truth"):
+        brier_score(truth, honest[:3])

@@ -309,5 +309,5 @@ def test_a_record_of_version_1_is_read_with_its_import_path_renamed() -> None:
     for name in ("search", "selection", "importances"):
         raw.pop(name, None)
     record = decode(msgspec.json.encode(raw))
-    assert record.schema_version == 2 and record.model.params == {"import": "sklearn.svm:SVC", "C": 1}
+    assert record.schema_version == 3 and record.model.params == {"import": "sklearn.svm:SVC", "C": 1}
     assert (record.search, record.selection, record.importances) == ((), {}, ())

@@ -12,7 +12,10 @@ from importlib import import_module
 from ser_bench import __version__
 from ser_bench.errors import SerBenchError
 
-VERBS = ("list", "show", "check", "fetch", "features", "run", "predict", "report", "audit", "env")
+VERBS = (
+    *("list", "show", "check", "fetch", "features", "run", "predict", "report", "compare", "baseline", "audit", "env"),
+    *("publish", "verify", "reproduce"),
+)
 
 _EPILOG = """\
 examples:

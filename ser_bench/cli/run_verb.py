@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run the control too, random folds or the suite's published counterpart: what it is worth, per model",
     )
     parser.add_argument(
+        "--stress",
+        metavar="A:1,B:2",
+        help="test the fitted models on changed sound too: noise:DB, gain:DB, lowpass:HZ, codec:NAME",
+    )
+    parser.add_argument(
         "--budget", metavar="NAME", default="short", help="full: what the rows' sources spent (default: short)"
     )
     parser.add_argument("--out", metavar="DIR", default="runs", help="where run folders go (default: ./runs)")
@@ -107,13 +112,15 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from ser_bench.plan import Run
     from ser_bench.prepare import prepare
     from ser_bench.records import read_gap
-    from ser_bench.report import board, render_terminal, write_reports
+    from ser_bench.report import read_board, render_terminal, write_reports
     from ser_bench.runner import execute
 
     if not args.cell_timeout > 0:
         raise UsageError(f"--cell-timeout {args.cell_timeout:g}: more than 0 seconds expected")
     if args.gap and args.canary:
         raise UsageError("--gap compares results; a canary is none", hint="one of --gap and --canary")
+    if args.stress is not None and args.canary:
+        raise UsageError("--stress: a canary's models learnt nothing of use", hint="one of --stress and --canary")
     if args.keep_models and args.canary:
         raise UsageError("--keep-models: a canary's models learnt nothing of use", hint="--keep-models alone")
     suite, rows = _plan(args)
@@ -150,7 +157,7 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     write_reports(run.folder, records)
     gap = read_gap(run.folder, records)
     if not args.json:
-        print(render_terminal(board.build(records, gap)))
+        print(render_terminal(read_board(run.folder, records)))
         print(f"\nwritten: {_shown(run.folder)}/leaderboard.md, index.html, leaderboard.json")
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
@@ -199,6 +206,8 @@ def _control(args: argparse.Namespace, run: Any) -> Any:
     """Return the run of a suite's control: its published counterpart where it names one, else random folds."""
     import dataclasses
 
+    import msgspec
+
     from ser_bench.errors import UsageError
     from ser_bench.gap import check_counterpart, control_suite
     from ser_bench.prepare import prepare
@@ -210,6 +219,7 @@ def _control(args: argparse.Namespace, run: Any) -> Any:
         check_counterpart(run.suite, suite)
     else:
         suite, rows = control_suite(run.suite, run.prepared.split, run.prepared.n_usable), run.rows
+    suite = msgspec.structs.replace(suite, stress=())
     prepared = prepare(suite, args.data, run.workshop)
     return dataclasses.replace(run, suite=suite, rows=rows, prepared=prepared, failures={}, keep_models=False)
 
@@ -245,7 +255,8 @@ def _plan(args: argparse.Namespace) -> tuple[Any, list[Any]]:
     from ser_bench import machine
     from ser_bench.cells import join_members, plan_row
     from ser_bench.errors import PrerequisiteError, UsageError
-    from ser_bench.suites import load_suite, with_budget, with_labels
+    from ser_bench.stress import check_codecs
+    from ser_bench.suites import load_suite, with_budget, with_labels, with_stress
 
     suite = load_suite(_default_suite(args) if args.suite is None else args.suite)
     if args.labels is not None:
@@ -259,6 +270,11 @@ def _plan(args: argparse.Namespace) -> tuple[Any, list[Any]]:
             raise UsageError(f"--seeds {args.seeds}: numbers from 0 on expected")
         suite = msgspec.structs.replace(suite, seeds=seeds)
     suite = with_budget(suite, args.budget)
+    if args.stress is not None:
+        suite = with_stress(suite, args.stress.split(","), "--stress")
+    if args.canary:
+        suite = msgspec.structs.replace(suite, stress=())
+    check_codecs(suite.stress)
     if args.param and not args.model:
         raise UsageError("--param belongs to --model", hint="--model svm-rbf --param C=10")
     if args.device == "cuda" and machine.gpu_name() is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, get_args
 
 import msgspec
 
 from ser_bench.errors import DataError
-from ser_bench.records import Gap, RunRecord, SuiteRef, Timing, encode
+from ser_bench.predictions import Answers
+from ser_bench.records import Gap, Publication, RunRecord, SuiteRef, Timing, encode
 from ser_bench.report import wording
+from ser_bench.report.evidence import tell
 from ser_bench.report.parts import (
     Board,
     Cell,
@@ -38,6 +40,8 @@ _UNSCORED: dict[str, Any] = {
     "search": (),
     "selection": {},
     "importances": (),
+    "curves": (),
+    "stress": (),
     "uar_fold_mean": None,
     "uar_fold_sd": None,
     "uar_seed_sd": None,
@@ -49,10 +53,18 @@ _UNSCORED: dict[str, Any] = {
 """A row that is not ok shows no number, whatever its record holds."""
 
 
-def build(records: Sequence[RunRecord], gap: Gap | None = None) -> Board:
+def build(
+    records: Sequence[RunRecord],
+    gap: Gap | None = None,
+    answers: Mapping[str, Answers] | None = None,
+    *,
+    publication: Publication | None = None,
+) -> Board:
     """Return the board of the records of one suite, whatever their order.
 
-    ``gap`` is the stored protocol gap of the same run, where it was measured.
+    ``gap`` is the stored protocol gap of the same run, where it was measured; ``answers`` maps run_id to what the row
+    answered (see :class:`~ser_bench.report.evidence.StoredAnswers`), without which there is no evidence and ranks
+    follow the order of scores; ``publication`` is what published records are to be read with.
 
     Rows stand in one table only where they were scored on the same test rows (the same ``test_fingerprint``).
 
@@ -65,12 +77,18 @@ def build(records: Sequence[RunRecord], gap: Gap | None = None) -> Board:
     groups = _groups(records)
     pairs = [(group[0].train, group[0].test) for group in groups]
     tables = tuple(
-        _table(i, group, pairs.count(pair) > 1, machines)
+        _table(i, group, pairs.count(pair) > 1, machines, answers)
         for i, (group, pair) in enumerate(zip(groups, pairs, strict=True), start=1)
     )
     return Board(
         suite=suite,
-        notices=tuple(Notice(kind=kind, text=text) for kind, text in wording.notices(suite, records)),
+        notices=tuple(
+            Notice(kind=kind, text=text)
+            for kind, text in (
+                *wording.published(plain_struct(publication) if publication else None),
+                *wording.notices(suite, records),
+            )
+        ),
         corpora=tuple(sorted(_unique(c for r in records for c in r.corpora), key=lambda c: (c.name, c.fingerprint))),
         tables=tables,
         matrices=_matrices(suite.primary, tables),
@@ -153,24 +171,37 @@ def _groups(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return groups
 
 
-def _table(number: int, group: Sequence[RunRecord], split: bool, machines: Sequence[Machine]) -> Table:
+def _table(
+    number: int,
+    group: Sequence[RunRecord],
+    split: bool,
+    machines: Sequence[Machine],
+    answers: Mapping[str, Answers] | None,
+) -> Table:
     head = next((r for r in group if r.status == "ok"), group[0])
-    rows = [_row(record, wording.reason(record, group), machines) for record in group]
+    lines = [(_row(record, wording.reason(record, group), machines), record) for record in group]
 
     def value(row: Row) -> float:
         found = row.scores.get(head.suite.primary)
         return -2.0 if found is None or found.value is None else found.value
 
-    rows.sort(key=lambda row: (_STANDINGS.index(row.standing), -value(row), row.row, row.run_id))
+    lines.sort(key=lambda line: (_STANDINGS.index(line[0].standing), -value(line[0]), line[0].row, line[0].run_id))
+    rows = [row for row, _ in lines]
+    scores = [value(row) for row in rows]
+    told = tell([record for _, record in lines], scores, _compared(rows, scores), answers or {})
     ranked = [value(row) for row in rows if row.standing == "ranked"]
     placed = tuple(
         msgspec.structs.replace(
             row,
             anchor=f"row-{number}-{i}",
-            rank=1 + sum(other > value(row) for other in ranked) if row.standing == "ranked" else None,
+            rank=_rank(value(row), ranked, told.ranks.get(i - 1)) if row.standing == "ranked" else None,
+            evidence=told.evidence[i - 1],
         )
         for i, row in enumerate(rows, start=1)
     )
+    notes = [*wording.table_notes(group, split=split)]
+    if answers is not None:
+        notes += wording.comparison_notes(placed, [rows[i].row for i in told.missing], told.least_p)
     n_present = len(head.suite.classes) - len(head.absent_classes)
     return Table(
         title=wording.table_title(head, split),
@@ -183,8 +214,25 @@ def _table(number: int, group: Sequence[RunRecord], split: bool, machines: Seque
         constant_uar=1 / n_present if n_present and head.status == "ok" else None,
         rows=placed,
         groups=_group_tables(placed),
-        notes=tuple(wording.table_notes(group, split=split)),
+        notes=tuple(notes),
     )
+
+
+def _compared(rows: Sequence[Row], scores: Sequence[float]) -> list[int]:
+    """Return the positions of the rows that are held against the best of them.
+
+    Those are the ranked ones; where nothing is ranked those that stand in order of their score, but not the ones that
+    are normalised with their test rows beside others.
+    """
+    found = [i for i, row in enumerate(rows) if row.standing == "ranked"]
+    if not found:
+        scored = [i for i, row in enumerate(rows) if row.standing == "unranked" and scores[i] > -2]
+        found = [i for i in scored if rows[i].normalisation not in wording.TRANSDUCTIVE] or scored
+    return found
+
+
+def _rank(value: float, ranked: Sequence[float], shared: int | None) -> int:
+    return 1 + sum(other > value for other in ranked) if shared is None else shared
 
 
 def _row(record: RunRecord, reason: str | None, machines: Sequence[Machine]) -> Row:
@@ -209,7 +257,7 @@ def _row(record: RunRecord, reason: str | None, machines: Sequence[Machine]) -> 
 def _without_samples(timing: Timing | None) -> Timing | None:
     if timing is None or timing.latency is None:
         return timing
-    return msgspec.structs.replace(timing, latency=msgspec.structs.replace(timing.latency, samples_ms=()))
+    return msgspec.structs.replace(timing, latency=msgspec.structs.replace(timing.latency, samples_ms=(), probe_ms=()))
 
 
 def _standing(record: RunRecord, reason: str | None) -> Standing:

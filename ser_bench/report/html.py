@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from importlib.resources import files
 from statistics import fmean
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ser_bench.records import Score
-from ser_bench.report import systems, text, wording
-from ser_bench.report.parts import Board, Row
+from ser_bench.report import comparison, stress_table, systems, text, wording
+from ser_bench.report.parts import Board, Cell, Matrix, Row
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _SHADES = 10
 
@@ -41,10 +45,27 @@ def render_html(board: Board) -> str:
 
     Every text of a record is escaped, and the page's policy allows no script or style but its own.
     """
-    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    style = Markup((files("ser_bench.report") / "board.css").read_text("utf-8"))
+    return templates().get_template("board.html").render(style=style, **board_context(board)) + "\n"
+
+
+def templates(package: str = "ser_bench.report") -> Environment:
+    """Return the templates of ``package``, and of this one, with what they print by; every text is escaped."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    def source(name: str) -> tuple[str, str, None] | None:
+        places = (files(place) / name for place in (package, "ser_bench.report"))
+        return next(((place.read_text("utf-8"), str(place), None) for place in places if place.is_file()), None)
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(source),
+    )
     environment.filters |= {
         "clip": text.clip,
         "costs": costs,
@@ -60,6 +81,7 @@ def render_html(board: Board) -> str:
         "importance": "{:.4f}".format,
         "interval": text.interval,
         "mean_sd": text.mean_sd,
+        "means": matrix_means,
         "measure": text.measure,
         "params": text.params,
         "score": text.score,
@@ -68,33 +90,43 @@ def render_html(board: Board) -> str:
         "shares": confusion_shares,
         "short": text.short,
         "warnings": wording.warnings,
+        "without_one": without_one,
     }
     environment.globals |= {
         "bar": bar,
+        "comparison": comparison,
         "machine_line": wording.machine,
-        "shown_metrics": text.shown_metrics,
-        "side_metric": text.side_metric,
         "size": wording.size,
         "soft_terms": wording.soft_terms,
+        "stress_cells": stress_table.cells_of,
+        "stress_conditions": stress_table.conditions_of,
+        "stress_terms": stress_table.terms_of,
         "system_cells": systems.cells_of,
         "targets": text.TARGETS,
     }
-    package = files("ser_bench.report")
-    template = environment.from_string((package / "board.html").read_text("utf-8"))
-    return (
-        template.render(
-            board=board,
-            style=Markup((package / "board.css").read_text("utf-8")),
-            definitions=list(wording.definitions(board)),
-            metrics=text.METRICS,
-            nothing=text.NOTHING,
-            gap_title=wording.GAP,
-            systems=(systems.TITLE, systems.terms_of(board), systems.COLUMNS),
-            references=(wording.REFERENCES, wording.REFERENCE_TERMS),
-            key=Score(value=0.6, low=0.45, high=0.75),
-        )
-        + "\n"
-    )
+    return environment
+
+
+def board_context(board: Board) -> dict[str, Any]:
+    """Return what the macros of a board's tables and sections find beside their arguments.
+
+    ``at`` makes the address of an anchor, ``tags`` further attributes of a row's line in the tables.
+    """
+    return {
+        "at": "#{}".format,
+        "board": board,
+        "definitions": list(wording.definitions(board)),
+        "gap_title": wording.GAP,
+        "key": Score(value=0.6, low=0.45, high=0.75),
+        "main": text.side_metric(board.suite.primary),
+        "metrics": text.METRICS,
+        "nothing": text.NOTHING,
+        "primary": board.suite.primary,
+        "references": (wording.REFERENCES, wording.REFERENCE_TERMS),
+        "shown": text.shown_metrics(board.suite.primary),
+        "systems": (systems.TITLE, systems.terms_of(board), systems.COLUMNS),
+        "tags": lambda row: "",
+    }
 
 
 def csp_hash(content: str) -> str:
@@ -152,6 +184,37 @@ def confusion_shares(row: Row) -> list[tuple[str, int, list[Share]]]:
         ]
         lines.append((name, spoken, cells))
     return lines
+
+
+def matrix_means(matrix: Matrix) -> tuple[list[float | None], list[float | None]]:
+    """Return the means of the rows and of the columns, scores within one corpus left out; None where none is left."""
+    apart = [
+        [cell.value if cell and train != test else None for test, cell in zip(matrix.test, line, strict=True)]
+        for train, line in zip(matrix.train, matrix.cells, strict=True)
+    ]
+    return [_mean(line) for line in apart], [_mean(line) for line in zip(*apart, strict=True)]
+
+
+def without_one(board: Board) -> tuple[list[str], list[tuple[str, list[Cell | None], float | None]]]:
+    """Return the corpora that were tested after training on several others, and (row, cells, mean) of each row."""
+    tables = [table for table in board.tables if table.train and " + " in table.train and table.test]
+    tests = sorted({table.test or "" for table in tables})
+    found: dict[str, dict[str, Cell]] = {}
+    for table in tables:
+        for row in table.rows:
+            score = row.scores.get(board.suite.primary)
+            status = row.standing if row.standing in ("failed", "skipped") else "ok"
+            cell = Cell(value=score.value if score else None, status=status, anchor=row.anchor)
+            found.setdefault(row.row, {})[table.test or ""] = cell
+    return tests, [
+        (row, [of.get(test) for test in tests], _mean([cell.value for cell in of.values()]))
+        for row, of in sorted(found.items())
+    ]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _percent(share: float) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from ser_bench.records import Gap
+from ser_bench.records import Gap, Timing
 from ser_bench.references import Reference
-from ser_bench.report import systems, wording
-from ser_bench.report.parts import Board, GroupTable, Matrix, Row, Table
+from ser_bench.report import comparison, stress_table, systems, wording
+from ser_bench.report.parts import Board, GroupTable, Matrix, Notice, Row, Table
 from ser_bench.report.text import (
     METRICS,
     NOTHING,
@@ -65,8 +66,7 @@ def inert(text: str) -> str:
 def _head(board: Board) -> Iterator[str]:
     suite = board.suite
     yield f"# {inert(suite.title)}"
-    for notice in board.notices:
-        yield f"> **{notice.kind.capitalize()}**: {inert(notice.text)}"
+    yield from map(banner, board.notices)
     yield "\n".join(
         [
             f"- Suite: {inert(suite.name)}, version {suite.version}, digest `{short(suite.digest)}`",
@@ -78,6 +78,22 @@ def _head(board: Board) -> Iterator[str]:
     )
 
 
+def banner(notice: Notice) -> str:
+    """Return what a reader must know first as a quotation that names its kind."""
+    return f"> **{notice.kind.capitalize()}**: {inert(notice.text)}"
+
+
+def score_table(board: Board, table: Table, n_rows: int | None = None) -> str:
+    """Return the scores of a table of the board, of all rows or the first ``n_rows``."""
+    primary = board.suite.primary
+    _, *others = shown_metrics(primary)
+    header = ["Rank", "Model", "Features", "Normalisation", f"{METRICS[primary]} [95 %]"]
+    header += [METRICS[name] for name in others]
+    of = METRICS[side_metric(primary)]
+    header += [f"{of} train / dev / test", f"Per-fold {of}, mean ± sd", "Seeds", "Folds"]
+    return pipes(header, [_scores(row, primary, others) for row in table.rows[:n_rows]], left=4)
+
+
 def _asked(classes: Sequence[str]) -> str:
     if not classes:
         return "a number, on the corpus's scale"
@@ -85,22 +101,25 @@ def _asked(classes: Sequence[str]) -> str:
 
 
 def _table(board: Board, table: Table) -> Iterator[str]:
-    primary = board.suite.primary
-    _, *others = shown_metrics(primary)
     yield f"## {inert(table.title)}: {wording.size(table.n_test, table.n_test_speakers)}"
-    header = ["Rank", "Model", "Features", "Normalisation", f"{METRICS[primary]} [95 %]"]
-    header += [METRICS[name] for name in others]
-    of = METRICS[side_metric(primary)]
-    header += [f"{of} train / dev / test", f"Per-fold {of}, mean ± sd", "Seeds", "Folds"]
-    yield pipes(header, [_scores(row, primary, others) for row in table.rows], left=4)
-    header = ["Model", "Device", "Fit s", "Latency ms p50 / p95", "RTF", "Peak MiB"]
-    costs = [_costs(row) for row in table.rows if row.timing]
-    if costs:
-        yield pipes(header, costs, left=2)
+    yield score_table(board, table)
+    timed = [row for row in table.rows if row.timing]
+    if timed:
+        more = [name for name, of in _MORE_COSTS.items() if any(of(row.timing) is not None for row in timed)]
+        header = ["Model", "Device", "Fit s", "Latency ms p50 / p95", "RTF", "Peak MiB", *more]
+        yield pipes(header, [_costs(row, more) for row in timed], left=2)
+    yield from _evidence(table, board.suite.primary)
     if terms := wording.soft_terms(table.rows):
         yield inert(terms)
         header = ["Model", "Trained on", "Cross-entropy", "JS divergence", "Multi-label F1"]
         yield pipes(header, [_soft(row) for row in table.rows if row.soft], left=2)
+    if conditions := stress_table.conditions_of(table.rows):
+        yield f"### {stress_table.TITLE}"
+        primary = board.suite.primary
+        yield stress_table.terms_of(conditions, primary)
+        header = ["Model", METRICS[primary], *map(inert, conditions)]
+        rows = [[_name(row), *stress_table.cells_of(row, conditions, primary)] for row in table.rows if row.stress]
+        yield pipes(header, rows, left=1)
     notes = [f"- {row.standing.capitalize()}: {_name(row)}: {_reason(row)}" for row in table.rows if _is_missing(row)]
     notes += [f"- Note: {inert(note)}" for note in table.notes]
     notes += [
@@ -115,6 +134,21 @@ def _table(board: Board, table: Table) -> Iterator[str]:
             yield inert(f"By {groups.column}: {wording.group_terms(groups)}")
             yield _groups(groups)
         yield "</details>"
+
+
+def _evidence(table: Table, primary: str) -> Iterator[str]:
+    """Yield the differences from the best row, and the table of speakers, seeds and calibration."""
+    compared = [(row, row.evidence.difference) for row in table.rows if row.evidence.difference]
+    if compared:
+        yield f"### {comparison.DIFFERENCES}"
+        yield inert(comparison.difference_terms(table.rows))
+        cells = [[_name(row), *comparison.difference_cells(difference)] for row, difference in compared]
+        yield pipes(["Model", *comparison.difference_columns(primary)], cells, left=1)
+    if rows := comparison.spread_rows(table.rows):
+        yield f"### {comparison.SPREAD}"
+        yield inert(comparison.spread_terms(rows))
+        cells = [[_name(row), inert(first), *rest] for row in rows for first, *rest in [comparison.spread_cells(row)]]
+        yield pipes(["Model", *comparison.spread_columns(primary)], cells, left=2)
 
 
 def _groups(groups: GroupTable) -> str:
@@ -144,7 +178,21 @@ def _scores(row: Row, primary: str, others: Sequence[str]) -> list[str]:
     ]
 
 
-def _costs(row: Row) -> list[str]:
+def _batched_ms(timing: Timing) -> float | None:
+    batch = timing.latency.batched if timing.latency else None
+    return batch.p50_ms / batch.size if batch else None
+
+
+_MORE_COSTS: dict[str, Callable[[Any], float | None]] = {
+    "Batched ms p50": _batched_ms,
+    "Peak GPU MiB": lambda timing: timing.peak_gpu_mib,
+    "Disk MiB": lambda timing: None if timing.disk_bytes is None else timing.disk_bytes / 2**20,
+    "Energy J": lambda timing: timing.energy_j,
+}
+"""Columns of costs that not every machine or model tells."""
+
+
+def _costs(row: Row, more: Sequence[str]) -> list[str]:
     assert row.timing is not None
     latency = row.timing.latency
     return [
@@ -154,6 +202,7 @@ def _costs(row: Row) -> list[str]:
         f"{measure(latency.p50_ms)} / {measure(latency.p95_ms)}" if latency else NOTHING,
         measure(row.timing.rtf, 2),
         measure(row.timing.peak_mib),
+        *(measure(_MORE_COSTS[name](row.timing)) for name in more),
     ]
 
 

@@ -10,6 +10,7 @@ from ser_bench.records import (
     ClassScore,
     Code,
     CorpusRef,
+    Curve,
     Environment,
     FeaturesRef,
     FoldRef,
@@ -23,6 +24,7 @@ from ser_bench.records import (
     SearchPoint,
     SelectionStep,
     SoftScores,
+    StressScore,
     SuiteRef,
     Timing,
 )
@@ -33,7 +35,7 @@ Standing = Literal["ranked", "unranked", "reference", "failed", "skipped"]
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence above everything else. ``kind``: canary, synthetic, control, partial or note."""
+    """A sentence above everything else. ``kind``: canary, synthetic, control, partial, note, override or copy."""
 
     kind: str
     text: str
@@ -66,7 +68,10 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpeakerScore(msgspec.Struct, frozen=True, kw_only=True):
-    """One test speaker: ``n`` utterances of one seed, and the primary score on them (mean over seeds)."""
+    """One test speaker: ``n`` utterances of one seed, and the primary score on them (mean over seeds).
+
+    UAR is that of the classes which the speaker utters.
+    """
 
     speaker: str
     gender: str | None
@@ -78,7 +83,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """How far probabilities can be believed, over the pooled test rows of all seeds.
 
     ``bins`` are (mean confidence, share correct, n) of equally wide bins of the predicted class's probability, empty
-    ones left out. Formulas: :mod:`ser_bench.metrics`.
+    ones left out. Formulas: :mod:`ser_bench.calibration`.
     """
 
     ece: float
@@ -109,8 +114,8 @@ class Confused(msgspec.Struct, frozen=True, kw_only=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What only the stored predictions of a row tell; empty for a row whose file is not at hand.
 
-    ``difference`` is null for the leader of the ranking and for rows that are not compared. ``seed_sd`` is the spread
-    of the primary score over seeds, ``speaker_sd`` that over speakers.
+    ``difference`` is null for the leader of the ranking and for rows that are not compared. ``speakers`` are the known
+    ones, the worst first. ``seed_sd`` is the spread of the primary score over seeds, ``speaker_sd`` over speakers.
     """
 
     difference: Difference | None = None
@@ -126,10 +131,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row; fields that a record has too mean the same.
 
     ``standing``: ranked; unranked (it has scores, ``reason`` says why no rank); reference (chance, majority);
-    failed or skipped (``reason`` again, and no score at all). ``rank`` is one more than the number of ranked
-    rows with a higher primary score. ``chosen_by`` says in words who chose ``model.chosen``. ``machine`` is a
-    position in :attr:`Board.machines`, ``corpora`` are fingerprints of :attr:`Board.corpora`, ``anchor`` is
-    the id in the HTML file. ``warnings`` are the record's, and one per band of the suite that a score lies outside of.
+    failed or skipped (``reason`` again, and no score at all). ``rank`` is shared by the rows that can't be told
+    from the first of them, and one more than the number of rows with a better one (see :mod:`ser_bench.paired`); where
+    answers are missing it is one more than the number of ranked rows with a higher primary score. ``chosen_by`` says in
+    words who chose ``model.chosen``. ``machine`` is a position in :attr:`Board.machines`, ``corpora`` are fingerprints
+    of :attr:`Board.corpora`, ``anchor`` is the id in the HTML file. ``warnings`` are the record's, and one per band of
+    the suite that a score lies outside of.
     """
 
     anchor: str
@@ -168,12 +175,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     search: tuple[SearchPoint, ...]
     selection: dict[str, tuple[SelectionStep, ...]]
     importances: tuple[Importances, ...]
+    curves: tuple[Curve, ...]
+    stress: tuple[StressScore, ...]
     timing: Timing | None
     predictions: PredictionsRef | None
     warnings: tuple[str, ...]
     machine: int
     corpora: tuple[str, ...]
     created: str
+    evidence: Evidence = Evidence()
 
 
 class GroupRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,7 +279,15 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
                      "rows": [{"rank", "standing", "reason", "row", "run_id", "model": {...},
                                "scores": {"uar": {"value", "low", "high", "method", "n_speakers"}, ...},
                                "sides": {"train", "dev", "test"}, "timing": {...}, ...,
-                               "soft": {"n", "cross_entropy", "js_divergence", "multilabel_f1"}}],
+                               "soft": {"n", "cross_entropy", "js_divergence", "multilabel_f1"},
+                               "evidence": {"difference": {"against", "value", "low", "high", "p", "p_holm",
+                                                           "p_naive", "detectable", "method"} or null,
+                                            "speakers": [{"speaker", "gender", "n", "value"}],
+                                            "calibration": {"ece", "brier", "nll", "bins"} or null,
+                                            "confused": [{"truth", "predicted", "n", "share"}],
+                                            "examples": [{"utterance_id", "speaker", "truth", "predicted",
+                                                          "probability"}],
+                                            "seed_sd", "speaker_sd"}}],
                      "groups": [{"column", "classes", "values", "n", "n_speakers", "n_unknown",
                                  "rows": [{"row", "anchor", "uars", "gap"}]}]}],
          "matrices": [{"row", "train": [...], "test": [...], "test_sizes": [...],

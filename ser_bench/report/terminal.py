@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from ser_bench.records import Gap
 from ser_bench.references import Reference
-from ser_bench.report import systems, wording
+from ser_bench.report import comparison, systems, wording
 from ser_bench.report.parts import Board, Row, Table
 from ser_bench.report.text import METRICS, NOTHING, aligned, clip, interval, listing, measure, score, shown_metrics
 
 WIDTH = 116
 _MODEL_WIDTH = 20
 _FEATURES_WIDTH = 12
+_SPEAKER_WIDTH = 16
 _SYSTEM_WIDTH = 27
 _PROTOCOL_WIDTH = 44
 
@@ -50,6 +51,7 @@ def _table(table: Table, primary: str) -> Iterator[str]:
     yield from aligned(
         header, [_cells(row, primary, others) for row in table.rows], left=3, style="simple"
     ).splitlines()
+    yield from _evidence(table, primary)
     for row in table.rows:
         if row.standing in ("failed", "skipped"):
             yield from _wrapped(f"{clip(row.row, _MODEL_WIDTH)}: {clip(row.reason or '', 200)}", f"{row.standing}: ")
@@ -57,6 +59,24 @@ def _table(table: Table, primary: str) -> Iterator[str]:
         yield from _wrapped(note, "  ")
     for text, rows in wording.warnings(table.rows):
         yield from _wrapped(f"{clip(text, 200)} ({listing(rows)})", "! ")
+
+
+def _evidence(table: Table, primary: str) -> Iterator[str]:
+    """Yield a line per row on what it lies behind the best one, its worst speaker and its calibration error."""
+    rows = comparison.spread_rows(table.rows)
+    if not rows:
+        return
+    leader = comparison.leader_of(rows)
+    yield ""
+    yield f"behind: the best row, {clip(leader, _MODEL_WIDTH)}, less this one" if leader else comparison.SPREAD
+    header = ["model", "behind [95 %]", "p (Holm)", "naive p", "detectable", "worst speaker", "there", "ECE"]
+    lines = []
+    for row in rows:
+        difference, spread = row.evidence.difference, comparison.spread_cells(row)
+        behind, p_holm, _, naive, least = comparison.difference_cells(difference) if difference else [NOTHING] * 5
+        worst = [clip(spread[0], _SPEAKER_WIDTH), spread[1], spread[4]]
+        lines.append([clip(row.row, _MODEL_WIDTH), behind, p_holm, naive, least, *worst])
+    yield from aligned(header, lines, left=1, style="simple").splitlines()
 
 
 def _gap(gap: Gap) -> Iterator[str]:

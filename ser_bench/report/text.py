@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -60,6 +61,8 @@ def plain(text: str) -> str:
 
     They are spelt out (``\x1b``) and not dropped, so that two names that differ still do.
     """
+    if text.isascii() and text.isprintable():  # nearly all are, of the many in a record
+        return text.strip()
     return _INVISIBLE.sub(lambda found: _spelt(found[0]), _BREAKS.sub(" ", text)).strip()
 
 
@@ -71,6 +74,11 @@ def plain_struct(value: T) -> T:
 def score(value: float | None) -> str:
     """Return a score with three decimals."""
     return NOTHING if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p with three decimals; the smallest ones in words, since none is 0."""
+    return NOTHING if p is None else f"{p:.3f}" if p >= 0.001 else "below 0.001"
 
 
 def measure(value: float | None, digits: int = 3) -> str:
@@ -112,6 +120,14 @@ def params(values: Mapping[str, Any]) -> str:
 def short(digest: str) -> str:
     """Return the head of a digest, enough to find it by."""
     return digest[:12] or NOTHING
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as part of a file's name: as it is where it is tame, else its head and its digest."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,59}", name):
+        return name
+    head = re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-")
+    return f"{head}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}".lstrip("-")
 
 
 def clip(text: str, width: int) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ser_bench.records import CorpusRef, Gap, RunRecord, SuiteRef
+from ser_bench.paired import ALPHA, TESTED_FROM
+from ser_bench.records import CorpusRef, Gap, Publication, RunRecord, SuiteRef
 from ser_bench.report.parts import Board, GroupTable, Machine, Row
 from ser_bench.report.text import METRICS, count, interval, listing, measure, score, short
 
@@ -67,6 +68,17 @@ def notices(suite: SuiteRef, records: Sequence[RunRecord]) -> Iterator[tuple[str
         yield "note", note
 
 
+def published(publication: Publication | None) -> Iterator[tuple[str, str]]:
+    """Yield (kind, sentence) for what was overridden to publish records, and for what their corpora's copies are."""
+    if publication is None:
+        return
+    for what, sentences in sorted(publication.overrides.items()):
+        for sentence in sentences:
+            yield "override", f"published with --allow-{what}: {sentence}"
+    for name, remark in sorted(publication.remarks.items()):
+        yield "copy", f"{name}: {remark}"
+
+
 def reason(record: RunRecord, group: Sequence[RunRecord]) -> str | None:
     """Return why a row has no score or, where it has one, no rank in its group; None for all other rows."""
     if record.status != "ok":
@@ -119,6 +131,33 @@ def table_notes(group: Sequence[RunRecord], *, split: bool) -> Iterator[str]:
     unequal = sorted(r.row for r in scored if r.timing and r.timing.reproduced is False)
     if unequal:
         yield f"The solo refit did not give the stored predictions again: {listing(unequal)}."
+
+
+def comparison_notes(rows: Sequence[Row], missing: Sequence[str], least_p: float | None) -> Iterator[str]:
+    """Yield what a reader must know of the differences between a table's rows, and of the ranks that rest on them.
+
+    Args:
+        rows: Of the table.
+        missing: Those that were to be compared, but whose answers are not at hand.
+        least_p: As in :class:`~ser_bench.report.evidence.Told`.
+    """
+    differences = [row.evidence.difference for row in rows if row.evidence.difference]
+    if missing:
+        yield f"Nothing was compared, and ranks follow scores: no stored answers of {listing(missing)}."
+    if not differences:
+        return
+    n_speakers = max(len(row.evidence.speakers) for row in rows)
+    if any(row.rank for row in rows):
+        yield "Rows share a rank where none is significantly worse than the first of them."
+    for method in sorted({difference.method for difference in differences}):
+        yield f"Differences, two-sided at 5 %, Holm's correction: {method}."
+    if 0 < n_speakers < TESTED_FROM:
+        yield f"With fewer than {TESTED_FROM} test speakers no test over speakers can reach 5 %."
+    if least_p is not None and least_p >= ALPHA:
+        yield (
+            f"So few speakers can't tell so many rows apart: after the correction the least p that can be had is "
+            f"{least_p:.2f}."
+        )
 
 
 def soft_terms(rows: Sequence[Row]) -> str | None:
@@ -213,6 +252,9 @@ def definitions(board: Board) -> Iterator[str]:
         yield "Costs come from a solo pass: each model refits one named cell with nothing else running."
         yield "Latency is one utterance at a time, from decoding to the label: decode, features and predict."
         yield "RTF, the real-time factor, is seconds of work per second of speech."
+        latencies = [row.timing.latency for table in board.tables for row in table.rows if row.timing]
+        if any(latency and latency.batched for latency in latencies):
+            yield "Batched latency is that of up to 32 utterances at once, shared among them; disk: the saved model."
 
 
 def machine(of: Machine) -> str:
