@@ -11,7 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from ser_bench.baseline_files import machine_label, make_baseline, read_baseline, unpack, write_baseline
-from ser_bench.benchmark_files import FIELDS, benchmarks_of, compare_benchmarks, is_benchmark_file, summary
+from ser_bench.benchmark_files import (
+    FIELDS,
+    benchmarks_of,
+    compare_benchmarks,
+    is_benchmark_file,
+    read_benchmarks,
+    summary,
+)
 from ser_bench.cli import main
 from ser_bench.compare import COSTS, compare, read_side
 from ser_bench.errors import DataError, UsageError
@@ -247,3 +254,9 @@ def test_a_benchmark_file_and_a_run_are_not_compared(run: Path, tmp_path: Path) 
     path = tmp_path / "out.json"
     path.write_bytes(benchmarks_of(read_records(run)))
     assert main(["compare", str(path), str(run)]) == 2
+
+
+def test_the_stored_baseline_of_the_harness_names_its_benchmarks() -> None:
+    perf = Path(__file__).parents[1] / "benchmarks" / "perf"
+    names = {one.fullname.rpartition("::")[2] for one in read_benchmarks(perf / "baseline.json").benchmarks}
+    assert names and all(f"def {name}(" in (perf / "test_overhead.py").read_text() for name in names)

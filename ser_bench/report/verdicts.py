@@ -9,7 +9,7 @@ from ser_bench.gate import Check, Comparison
 from ser_bench.report.markdown import inert, pipes
 from ser_bench.report.text import METRICS, NOTHING, aligned, clip, count, listing, measure, plain, score
 
-_ROW_WIDTH = 34
+_ROW_WIDTH = 40
 _WHY_WIDTH = 300
 _FACT_WIDTH = 60
 _HEADER = ("row", "metric", "base", "head", "difference", "margin", "verdict")
@@ -18,7 +18,7 @@ _HEADER = ("row", "metric", "base", "head", "difference", "margin", "verdict")
 def render_comparison(comparison: Comparison) -> str:
     """Return the comparison for a terminal: every check, why those that are not ok are not, what differs."""
     lines = [f"{plain(comparison.head)} against {plain(comparison.base)}"]
-    cells = [[clip(name, _ROW_WIDTH), *rest] for name, *rest in map(_cells, comparison.checks)]
+    cells = [[clip(name.rpartition("::")[2], _ROW_WIDTH), *rest] for name, *rest in map(_cells, comparison.checks)]
     lines += ["", *aligned(_header(comparison), cells, left=2, style="simple").splitlines(), ""]
     n_above = len(lines)
     for check in comparison.checks:

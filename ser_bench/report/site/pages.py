@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,11 +48,11 @@ _COSTS = {
 }
 
 
-_SHORTER = (
+_SHORTER: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\s*\n\s*"), "\n"),
-    (re.compile(r"<bdi>([ -;=?-~]*)</bdi>"), r"\1"),  # plain ASCII runs from left to right by itself
+    (re.compile(r"<bdi>([ -;=?-~]*)</bdi>"), itemgetter(1)),  # plain ASCII runs from left to right by itself
     (re.compile(r"</(?:td|th|tr|li|dt|dd|option)>"), ""),
-    (re.compile(r' ([a-z-]+)="([A-Za-z0-9_.#-]+)"(?=[ >])'), r" \1=\2"),
+    (re.compile(r'(?<=[a-z]=)"([A-Za-z0-9_.#-]+)"(?=[ >])'), itemgetter(1)),
 )
 
 
