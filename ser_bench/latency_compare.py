@@ -74,8 +74,8 @@ def compare_latency(
 ) -> LatencyVerdict:
     """Return whether ``head`` is slower than ``base`` by more than ``margin``.
 
-    Two latencies whose probes are the same calls were measured by turns (:mod:`ser_bench.live_compare`): these are
-    compared round by round.
+    Two latencies with the same probes were measured by turns (:mod:`ser_bench.live_compare`): these are compared round
+    by round.
 
     Args:
         base: The timing to hold against.

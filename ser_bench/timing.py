@@ -25,7 +25,7 @@ MOST_ROUNDS = 20
 PATIENCE = 8
 """How often a call is made that the system interrupts, before one is taken as it is."""
 
-_HURRY = 5
+HURRY = 5
 """How many times its budget a measurement may take by the clock on the wall, where others hold the core."""
 
 _READ_BYTES = 1 << 15
@@ -155,7 +155,7 @@ def sample_calls(
                 samples.append(uninterrupted(lambda item=item: call(item)))  # type: ignore[misc]
                 probes.append(uninterrupted(lambda: milliseconds(probe)))
             own_s = (sum(map(sum, samples)) + sum(probes)) / 1000.0
-            if max(own_s, (time.perf_counter() - start) / _HURRY) * (number + 1) / number > budget_s:
+            if max(own_s, (time.perf_counter() - start) / HURRY) * (number + 1) / number > budget_s:
                 break
     finally:
         gc.unfreeze()
