@@ -349,16 +349,18 @@ def test_the_table_of_layers_is_the_one_that_is_enforced() -> None:
     assert stated == {name: layer for name, layer in LAYERS.items() if name != "__init__"}
 
 
-def test_the_readmes_board_is_the_one_of_the_stored_records() -> None:
+def test_the_readmes_boards_are_those_of_the_stored_records() -> None:
     from ser_bench.records import read_records
     from ser_bench.report import read_board
     from ser_bench.report.readme_block import Readme
 
-    folder = ROOT / "results" / "ravdess-actor-holdout"
-    readme = Readme(ROOT / "README.md", [folder])
-    assert not readme.put(folder, read_board(folder, read_records(folder)), None), (
-        "ser-bench report results/ravdess-actor-holdout --readme README.md"
-    )
+    folders = [ROOT / "results" / name for name in re.findall(r"<!-- ser-bench:(\S+):begin", text("README.md"))]
+    assert len(folders) == 2
+    for folder in folders:
+        readme = Readme(ROOT / "README.md", [folder])
+        assert not readme.put(folder, read_board(folder, read_records(folder)), None), (
+            f"ser-bench report results/{folder.name} --readme README.md"
+        )
 
 
 @pytest.mark.parametrize("run", sorted((ROOT / "results").glob("*/")), ids=lambda run: run.name)
