@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import shutil
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +53,7 @@ def small_run(*words: str, commit: str = "c0ffee", dirty: bool = False) -> Small
     root = _root()
     out = Path(mkdtemp(prefix="out-", dir=root))
     places = ("--data", str(root / "data"), "--store", str(root / "store"), "--quiet", "--jobs", "1")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "utf-8")):
         patch.setattr(machine, "commit", lambda: (commit, dirty))
         assert main(["run", "--suite", str(root / "small.toml"), *places, "--out", str(out), *words, "--json"]) == 0
     found = [path.parent for path in sorted(out.glob("*/records")) if "-control-" not in path.parent.name]
