@@ -40,7 +40,8 @@ def shell(script: str, folder: Path, **env: str) -> subprocess.CompletedProcess[
     """Run a step as a runner does; the suite ``demo`` is the workspace's small one, ``logreg`` its second row."""
     script = script.replace("--suite demo", "--suite demo.toml").replace("chance,logreg", "chance,majority")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    mine = {"PATH": path, "SER_BENCH_STORE": str(folder / "store"), "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    mine = {"PATH": path, "SER_BENCH_DATA": str(folder / "data"), "SER_BENCH_STORE": str(folder / "store")}
+    mine |= {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
         cwd=folder,
