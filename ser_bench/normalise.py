@@ -100,13 +100,19 @@ class Normaliser:
         if self.training is None:
             return np.asarray(values, dtype=np.float32)
         if not self.groups:
-            return ((values - self.training.mean) / self.training.scale).astype(np.float32)
+            return _finite((values - self.training.mean) / self.training.scale)
         normalised = np.empty(values.shape, dtype=np.float32)
         for code in np.unique(groups).tolist():
             moments = self.groups.get(code, self.training)
             own = groups == code
-            normalised[own] = (values[own] - moments.mean) / moments.scale
+            normalised[own] = _finite((values[own] - moments.mean) / moments.scale)
         return normalised
+
+
+def _finite(values: Float64) -> Float32:
+    """Return float32; what lies outside its range, by a spread of next to nothing in training, is set to its ends."""
+    largest = np.finfo(np.float32).max
+    return np.clip(values, -largest, largest).astype(np.float32)
 
 
 def near_constant_columns(values: Float32) -> Ints:

@@ -47,6 +47,14 @@ def test_every_kind_returns_finite_float32_of_the_same_shape(values: np.ndarray)
         assert done.shape == values.shape and done.dtype == np.float32 and np.isfinite(done).all()
 
 
+def test_a_value_far_outside_the_least_spread_of_training_stays_finite() -> None:
+    values = np.full((len(GROUPS), 1), 1.1754944e-38, dtype=np.float32)
+    values[TRAIN[0]] = 0.0
+    values[np.setdiff1d(np.arange(len(GROUPS)), TRAIN)] = 1.0
+    done = Normaliser.fit("standard", values, None, TRAIN, GROUPS).apply(values, GROUPS)
+    assert np.isfinite(done).all()
+
+
 def test_a_constant_column_is_centred_and_not_blown_up() -> None:
     values = speech()
     values[:, 1] = 0.1
