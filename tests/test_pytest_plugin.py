@@ -95,7 +95,7 @@ def test_rows_are_chosen_by_name(project: Path) -> None:
 
 
 def test_a_run_that_can_not_start_fails_every_row_and_says_why_once(project: Path) -> None:
-    done = run_pytest(project, *ROWS[:2], "--ser-bench-data", "nowhere", "-k", "small.toml")
+    done = run_pytest(project, "-rN", *ROWS[:2], "--ser-bench-data", "nowhere", "-k", "small.toml")
     assert done.returncode == 1 and "2 failed" in done.stdout
     assert done.stdout.count("ended with 2:") == 1
 

@@ -312,7 +312,7 @@ def test_filters_hide_rows_and_stand_in_the_address(tab: Any, out: Path) -> None
     tab.goto(tab.url)
     assert ranked(tab, 1) == ["random-forest"]
     tab.get_by_role("button", name="Show all").click()
-    tab.wait_for_function("!location.search")
+    tab.wait_for_url(lambda url: "?" not in url)
     assert ranked(tab, 1) == every
 
 
