@@ -15,7 +15,7 @@ from ser_bench import registry
 from ser_bench.errors import PrerequisiteError
 from ser_bench.features import Analysis, opensmile_sets
 from ser_bench.features.kaldi_sets import KALDI_FBANK23
-from ser_bench.features.opensmile_sets import COMPARE2016, EGEMAPS
+from ser_bench.features.opensmile_sets import COMPARE2016, COMPARE2016_16K, EGEMAPS, EGEMAPS_16K
 from ser_bench.features.seed_sets import (
     SEED000_186,
     SEED000_193,
@@ -30,7 +30,8 @@ from tests.processes import python
 
 RATE_HZ = 22_050
 SEEDS = (SEED000_193, SEED000_IMAGE, SEED001_162, SEED002_114, SEED002_TENSOR, SEED003_MFCC40, SEED003_MFCC40_MEAN)
-OPENSMILE = ((EGEMAPS, "eGeMAPSv02"), (COMPARE2016, "ComParE_2016"))
+OPENSMILE = ((EGEMAPS, EGEMAPS_16K, "eGeMAPSv02"), (COMPARE2016, COMPARE2016_16K, "ComParE_2016"))
+STATED = (EGEMAPS_16K, COMPARE2016_16K)
 
 
 def _noise(n_samples, rate=RATE_HZ):
@@ -150,8 +151,8 @@ def test_kaldi_fbank23_is_kaldi_s_filter_bank(n_samples):
     np.testing.assert_allclose(frames, _fbank(samples), atol=2e-3)
 
 
-@pytest.mark.parametrize(("feature_set", "name"), OPENSMILE)
-def test_opensmile_sets_are_the_package_s_own(feature_set, name, tmp_path):
+@pytest.mark.parametrize(("feature_set", "stated", "name"), OPENSMILE)
+def test_opensmile_sets_are_the_package_s_own(feature_set, stated, name, tmp_path):
     pytest.importorskip("opensmile")
     np.save(tmp_path / "samples.npy", _noise(24_000, 24_000))
     done = python("-c", THEIRS_AND_OURS, feature_set.name, name, str(tmp_path))
@@ -160,6 +161,8 @@ def test_opensmile_sets_are_the_package_s_own(feature_set, name, tmp_path):
     assert [re.sub(r"\[(\d+)\]", r"_\1", column) for column in theirs] == list(feature_set.columns)
     assert np.array_equal(np.load(tmp_path / "theirs.npy"), np.load(tmp_path / "ours.npy"))
     assert feature_set.rate_hz(16_000) is None, "openSMILE does not resample"
+    assert stated.rate_hz(22_050) == 16_000 and stated.columns == feature_set.columns
+    assert stated.compute is feature_set.compute
 
 
 THEIRS_AND_OURS = """
@@ -210,7 +213,9 @@ def test_silence_steady_and_broken_sound_gives_finite_values(n_samples, feature_
             assert np.isfinite(feature_set(Analysis(samples, rate))).all()
 
 
-@pytest.mark.parametrize("feature_set", [*SEEDS, EGEMAPS, COMPARE2016, KALDI_FBANK23], ids=lambda found: found.name)
+@pytest.mark.parametrize(
+    "feature_set", [*SEEDS, EGEMAPS, COMPARE2016, *STATED, KALDI_FBANK23], ids=lambda found: found.name
+)
 def test_columns_and_groups_name_every_value_once(feature_set):
     assert registry.load("features", feature_set.name) is feature_set
     assert len(set(feature_set.columns)) == len(feature_set.columns)
@@ -254,7 +259,7 @@ def test_the_sets_take_real_speech(corpora_root: Path):
         str(sorted(p for p in (corpora_root / corpus).rglob("*") if p.suffix in (".flac", ".wav"))[100])
         for corpus in ("ravdess", "crema-d", "tess")
     ]
-    names = [found.name for found in (*SEEDS, EGEMAPS, COMPARE2016, KALDI_FBANK23)]
+    names = [found.name for found in (*SEEDS, EGEMAPS, COMPARE2016, *STATED, KALDI_FBANK23)]
     done = python("-c", REAL_SPEECH, json.dumps(paths), json.dumps(names), str(RATE_HZ))
     assert done.returncode == 0, done.stderr
 

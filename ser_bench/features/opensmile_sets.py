@@ -1,7 +1,8 @@
 """eGeMAPSv02 and ComParE 2016, the functionals of openSMILE (the extra ``opensmile``).
 
-Both see each file at its own rate: openSMILE does not resample by default, its frames and bands are stated in seconds
-and hertz, and resampling would take away what lies above the new half rate. Its licence is for research.
+``egemaps`` and ``compare2016`` see each file at its own rate: openSMILE does not resample, its frames and bands are
+stated in seconds and hertz. Many functionals still hang on the rate, so that where a corpus or its copy mixes rates,
+these tell the files apart; ``egemaps-16k`` and ``compare2016-16k`` see all files at 16 kHz. Licence: research.
 
 Column names are openSMILE's own, in its order, ``[3]`` written ``_3``. They are spelt out here by rule, so that a set
 can be named, listed and selected from without the package.
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 from ser_bench.errors import PrerequisiteError
 from ser_bench.features.contract import Analysis, FeatureSet, Float32
@@ -155,30 +156,31 @@ def _groups(columns: dict[str, tuple[str, ...]]) -> dict[str, tuple[int, int]]:
     return found
 
 
-EGEMAPS = FeatureSet(
-    name="egemaps",
-    version=1,
-    title="openSMILE eGeMAPSv02, 88 functionals, at each file's own rate",
-    kind="vector",
-    columns=tuple(name for those in _EGEMAPS.values() for name in those),
-    compute=_compute_egemaps,
-    packages=("opensmile", "numpy"),
-    sample_rate_hz="native",
-    requires=("opensmile",),
-    extra="opensmile",
-    groups=_groups(_EGEMAPS),
-)
+def _feature_set(
+    name: str,
+    title: str,
+    columns: dict[str, tuple[str, ...]],
+    compute: Callable[[Analysis], Float32],
+    rate_hz: int | Literal["native"],
+) -> FeatureSet:
+    """Return a set of openSMILE's functionals at a rate, the groups of its columns in their order."""
+    rate = "at each file's own rate" if rate_hz == "native" else "at 16 kHz"
+    return FeatureSet(
+        name=name,
+        version=1,
+        title=f"openSMILE {title} functionals, {rate}",
+        kind="vector",
+        columns=tuple(column for those in columns.values() for column in those),
+        compute=compute,
+        packages=("opensmile", "numpy") if rate_hz == "native" else ("opensmile", "numpy", "soxr"),
+        sample_rate_hz=rate_hz,
+        requires=("opensmile",),
+        extra="opensmile",
+        groups=_groups(columns),
+    )
 
-COMPARE2016 = FeatureSet(
-    name="compare2016",
-    version=1,
-    title="openSMILE ComParE_2016, 6,373 functionals, at each file's own rate",
-    kind="vector",
-    columns=tuple(name for those in _COMPARE.values() for name in those),
-    compute=_compute_compare2016,
-    packages=("opensmile", "numpy"),
-    sample_rate_hz="native",
-    requires=("opensmile",),
-    extra="opensmile",
-    groups=_groups(_COMPARE),
-)
+
+EGEMAPS = _feature_set("egemaps", "eGeMAPSv02, 88", _EGEMAPS, _compute_egemaps, "native")
+EGEMAPS_16K = _feature_set("egemaps-16k", "eGeMAPSv02, 88", _EGEMAPS, _compute_egemaps, 16_000)
+COMPARE2016 = _feature_set("compare2016", "ComParE_2016, 6,373", _COMPARE, _compute_compare2016, "native")
+COMPARE2016_16K = _feature_set("compare2016-16k", "ComParE_2016, 6,373", _COMPARE, _compute_compare2016, 16_000)
