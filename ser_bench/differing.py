@@ -75,6 +75,7 @@ def _where(record: RunRecord) -> dict[str, Any]:
         "device": record.model.device,
         "GPU": at.gpu if record.model.device != "cpu" else None,
         "threads": timing.threads if timing else None,
+        "Python": at.python,
         "numpy": at.packages.get("numpy"),
         "timed": timing.cell if timing else None,
         "seconds heard": round(heard, 3),

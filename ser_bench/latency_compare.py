@@ -1,12 +1,13 @@
 """Two timings of the same work: how many times slower the second is, within which bounds, and whether that is worse.
 
 Only timings of the same machine compare: the caller refuses those whose records name another CPU, number of CPUs,
-device, number of threads or version of numpy, which the probe is made of.
+device, number of threads, or version of Python or numpy, which the probe is made of.
 
 Each round of calls, on the same utterances in the same order, gives one number per run: how far its calls lie from what
-these utterances otherwise take, less how far the probe's calls between them lie. What slows the machine down for a
-while slows down both, and cancels out. The bounds are Student's t on these numbers, as they spread within each run,
-and wider by the noise floor: what may lie between two runs of the same code, and what the probe can't be trusted with.
+these utterances otherwise take, less how far the probe's calls between them lie, each a trimmed mean. What slows the
+machine down for a while slows down both, and cancels out. The bounds are Student's t on these numbers, as they spread
+within each run, and wider by the noise floor: what may lie between two runs of the same code, and what the probe can't
+be trusted with.
 """
 
 from __future__ import annotations
@@ -29,8 +30,14 @@ METRICS = ("latency_ms_p50", "latency_ms_p95", "rtf", "fit_s", "predict_s")
 FLOOR = 0.01
 """By how much two processes with the same code may differ for no reason but where their memory lies (natural log)."""
 
+SENSITIVITY = 1.1
+"""How much more the calls of a model slow down than the probe does, on a machine that others load (natural logs)."""
+
 MISTRUST = 0.1
-"""The share of what the probe corrects that may be wrong: other work does not slow down quite as it does."""
+"""By how much that may be otherwise."""
+
+CROWD = 0.15
+"""By how much calls are slower, beyond what the probe sees, where others hold the core all the time (natural log)."""
 
 ONCE = 0.05
 """The standard deviation of a time that was taken once (natural log)."""
@@ -98,7 +105,7 @@ def compare_latency(
             metric=metric, base=figures[0], head=figures[1], verdict="not measured", why=why or "no figure", **none
         )
     if metric in ("fit_s", "predict_s"):
-        probes = _level(runs[1]) - _level(runs[0])
+        probes = SENSITIVITY * (_level(runs[1]) - _level(runs[0]))
         found = _Found(math.log(figures[1] / figures[0]) - probes, ONCE * math.sqrt(2), math.inf)
     else:
         found = _of_calls(metric, runs[0], runs[1])
@@ -157,7 +164,9 @@ def _of_calls(metric: str, base: Latency, head: Latency) -> _Found:
     """Compare calls: a number per batch and run, its mean, and Welch's t; or, measured by turns, t of differences."""
     calls = [_rounds(run.samples_ms, run.n_utterances) for run in (base, head)]
     probes = [_rounds(run.probe_ms, run.n_utterances) for run in (base, head)]
-    levels = [np.median(call, axis=0) - np.median(probe) for call, probe in zip(calls, probes, strict=True)]
+    levels = [
+        np.median(call, axis=0) - SENSITIVITY * np.median(probe) for call, probe in zip(calls, probes, strict=True)
+    ]
     usual = (levels[0] + levels[1]) / 2
     one, other = (_batches(metric, call, probe, usual) for call, probe in zip(calls, probes, strict=True))
     if base.probe_ms == head.probe_ms:
@@ -196,21 +205,28 @@ def _batches(metric: str, calls: Logs, probes: Logs, usual: Logs) -> Logs:
     found = []
     for call, probe in zip(calls, probes, strict=True):
         for at in np.array_split(np.arange(n_utterances), parts):
-            level = float(np.median(probe[at]))
+            level = SENSITIVITY * _typical(probe[at])
             if metric == "latency_ms_p95":
                 value = float(np.quantile(call, 0.95))
             elif metric == "rtf":
                 value = math.log(np.exp(call[at]).sum() / np.exp(usual[at]).sum())
             else:
-                value = float(np.median(call[at] - usual[at]))
+                value = _typical(call[at] - usual[at])
             found.append(value - level)
     return np.array([np.mean(batch) for batch in np.array_split(found, min(len(found), _MOST_BATCHES))])
 
 
-def _noise_floor(base: Latency, head: Latency) -> float:
-    """Return what the ratio may be off by, whatever the calls say (natural log), from how the probe moved.
+def _typical(values: Logs) -> float:
+    """Return the mean from the 10th to the 70th percentile: others only ever add to a time, seldom take from it."""
+    n = len(values)
+    return float(np.sort(values)[int(0.1 * n) : max(1, int(0.7 * n))].mean())
 
-    That is between the runs, and from one half of each run to the other; measured by turns, the machine moved both.
+
+def _noise_floor(base: Latency, head: Latency) -> float:
+    """Return what the ratio may be off by, whatever the calls say (natural log).
+
+    That hangs on how the probe moved, between the runs and from one half of each run to the other, and on how much
+    others held the core; measured by turns, the machine moved both.
     """
     if base.probe_ms == head.probe_ms:
         return FLOOR
@@ -218,7 +234,8 @@ def _noise_floor(base: Latency, head: Latency) -> float:
     for run in (base, head):
         half = len(run.probe_ms) // 2
         moves.append(float(np.log(np.median(run.probe_ms[half:]) / np.median(run.probe_ms[: half or 1]))))
-    return math.hypot(FLOOR, MISTRUST * math.hypot(*moves))
+    crowd = abs((head.waited or 0.0) - (base.waited or 0.0))
+    return math.hypot(FLOOR, MISTRUST * math.hypot(*moves), CROWD * crowd)
 
 
 def _level(run: Latency) -> float:

@@ -179,6 +179,7 @@ def _latency(measured: Mapping[str, Any] | None) -> tuple[Latency | None, float 
         audio_s=float(measured["audio_s"]),
         samples_ms=_rounded(total),
         probe_ms=_rounded(measured["probe_ms"]),
+        waited=round(measured["waited"], 4),
         batched=_batched(measured.get("batched")),
     )
     return latency, latency.work_s / latency.audio_s

@@ -269,6 +269,7 @@ class Latency(_Part, frozen=True):
     ``samples_ms`` are all ``n`` calls in their order: ``n_utterances`` of ``audio_s`` seconds together, one at a time,
     round by round. ``probe_ms`` are as many calls of a fixed workload of the harness's own, one after each, so that
     runs at other times compare by the ratio of the two; empty in older records, which know of one round (0 utterances).
+    ``waited`` is the share of that time for which others held the core, which the samples do not hold.
     """
 
     n: int
@@ -281,6 +282,7 @@ class Latency(_Part, frozen=True):
     samples_ms: tuple[float, ...] = ()
     probe_ms: tuple[float, ...] = ()
     n_utterances: int = 0
+    waited: float | None = None
     batched: BatchLatency | None = None
 
     @property

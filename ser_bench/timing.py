@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import json
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
 WARM_UP = 3
 """Calls before the first latency sample: first calls load code and fill caches."""
 
-MOST_ROUNDS = 20
+MOST_ROUNDS = 40
 """Rounds over the timed utterances, where the time for them suffices."""
 
 PATIENCE = 8
@@ -28,7 +33,8 @@ PATIENCE = 8
 HURRY = 5
 """How many times its budget a measurement may take by the clock on the wall, where others hold the core."""
 
-_READ_BYTES = 1 << 15
+_SENTENCE = "the quick brown fox jumps over the lazy dog " * 3
+_RECORD = {"a": [1.5, 2, {"b": "c"}] * 20}
 _WAITS = Path("/proc/thread-self/schedstat")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -54,33 +60,49 @@ class Phases:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
 
+@dataclass(frozen=True, slots=True)
+class _ProbeInputs:
+    signal: NDArray[np.float32]
+    shapes: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    wide: NDArray[np.float64]
+    places: NDArray[np.int64]
+
+
 @cache
-def _probe_inputs() -> tuple[np.ndarray, list[tuple[int, np.ndarray, np.ndarray]]]:
+def _probe_inputs() -> _ProbeInputs:
     state = np.random.RandomState(0)
-    signal = state.standard_normal(1 << 14).astype(np.float32)
-    shapes = [
-        (size // 4, np.hanning(size).astype(np.float32), state.random_sample((64, size // 2 + 1)).astype(np.float32))
-        for size in (1024, 2048)
-    ]
-    return signal, shapes
+    return _ProbeInputs(
+        signal=state.standard_normal(1 << 14).astype(np.float32),
+        shapes=tuple(
+            (np.hanning(size).astype(np.float32), state.random_sample((64, size // 2 + 1)).astype(np.float32))
+            for size in (1024, 2048)
+        ),
+        wide=state.standard_normal(1 << 19),
+        places=state.permutation(1 << 19)[:20000],
+    )
 
 
 def probe() -> float:
-    """Do a fixed piece of work, about a millisecond of it; return a number that hangs on all of it.
+    """Do a fixed piece of work, about two milliseconds of it; return a number that hangs on all of it.
 
-    It does what extracting features does, and slows down when that does: framing, Fourier transforms and matrix
-    products on memory that is new each time, and reads of 32 KiB through the system. Times of runs on one machine are
-    compared by their ratio to it, so a change here makes them incomparable with all older ones.
+    It does what decoding, extracting features and asking a model do, in about the same shares, and so slows down when
+    these do: Fourier transforms and matrix products on memory that is new each time, scattered reads of 4 MiB, library
+    code in Python, and files through the system. Times of runs on one machine are compared by their ratio to it, so a
+    change here makes them incomparable with all older ones.
     """
-    signal, shapes = _probe_inputs()
-    total = 0.0
-    for hop, window, bank in shapes:
-        padded = np.pad(signal, len(window) // 2)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, len(window))[::hop] * window
+    inputs = _probe_inputs()
+    total = float(inputs.wide[inputs.places].sum())
+    for window, bank in inputs.shapes:
+        padded = np.pad(inputs.signal, len(window) // 2)
+        frames = np.lib.stride_tricks.sliding_window_view(padded, len(window))[:: len(window) // 4] * window
         power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
         total += float((bank @ power.T).mean())
-        with open("/dev/zero", "rb", buffering=0) as zeros:  # noqa: PTH123 - as cheap as a call of the system can be
-            total += len(zeros.read(_READ_BYTES)) + len(zeros.read(_READ_BYTES))
+    for _ in range(4):
+        total += len(textwrap.wrap(_SENTENCE, 30)) + len(inspect.signature(textwrap.wrap).parameters)
+        total += len(json.loads(json.dumps(_RECORD))["a"])
+    for _ in range(15):
+        with open(np.__file__, "rb", buffering=0) as file:  # noqa: PTH123 - little else than the system's own calls
+            total += len(file.read())
     return total
 
 
@@ -124,10 +146,23 @@ def uninterrupted(call: Callable[[], T]) -> T:
     return answer
 
 
-def sample_calls(
-    call: Callable[[int], list[float]], n_items: int, budget_s: float
-) -> tuple[list[list[float]], list[float]]:
-    """Return what ``call`` measures of items in turn, round by round, and the milliseconds of a probe after each call.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """What was measured of calls in turn.
+
+    Attributes:
+        samples_ms: Milliseconds by part, per call, in the order of the calls.
+        probe_ms: As many milliseconds of the probe, one after each call.
+        waited: The share of the time of measuring for which others held the core.
+    """
+
+    samples_ms: list[list[float]]
+    probe_ms: list[float]
+    waited: float
+
+
+def sample_calls(call: Callable[[int], list[float]], n_items: int, budget_s: float) -> Samples:
+    """Return what ``call`` measures of items in turn, round by round, with a probe after each call.
 
     All rounds are whole and of the same order: at least one, at most :data:`MOST_ROUNDS`; none is begun that would not
     end within the budget. What is there before the first call is kept from the garbage collector's eyes; it stays on
@@ -137,9 +172,6 @@ def sample_calls(
         call: Takes the index of an item, returns milliseconds by part.
         n_items: Number of items.
         budget_s: Seconds that the rounds may take, those for which others had the core apart.
-
-    Returns:
-        One list of milliseconds per call, in the order of the calls, and as many milliseconds of the probe.
     """
     samples: list[list[float]] = []
     probes: list[float] = []
@@ -149,7 +181,7 @@ def sample_calls(
     gc.collect()
     gc.freeze()
     try:
-        start = time.perf_counter()
+        start, waited = time.perf_counter(), waited_s()
         for number in range(1, MOST_ROUNDS + 1):
             for item in range(n_items):
                 samples.append(uninterrupted(lambda item=item: call(item)))  # type: ignore[misc]
@@ -157,9 +189,10 @@ def sample_calls(
             own_s = (sum(map(sum, samples)) + sum(probes)) / 1000.0
             if max(own_s, (time.perf_counter() - start) / HURRY) * (number + 1) / number > budget_s:
                 break
+        share = (waited_s() - waited) / (time.perf_counter() - start)
     finally:
         gc.unfreeze()
-    return samples, probes
+    return Samples(samples_ms=samples, probe_ms=probes, waited=share)
 
 
 def sample_batches(call: Callable[[], object], budget_s: float, most: int = MOST_ROUNDS) -> list[float]:

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,6 @@ def decode_facts(task: dict[str, Any], progress: Report) -> dict[str, Any]:
 
     What can't be decoded is answered and not stored: a disk that did not answer must not brand a file for good.
     """
-    from dataclasses import asdict
-
     from ser_bench.audio import AudioSource, facts
     from ser_bench.store import PackedStore
 
@@ -273,21 +272,21 @@ def _measure_latency(cell: FoldFit, latency: dict[str, Any]) -> dict[str, Any]:
         values = [_extract_one(latency, item)[0] for item in latency["batch"]]
         cell.model.predict(cell.fresh(values, [item[0] for item in latency["batch"]]))
 
-    samples, probe_ms = sample_calls(ask, len(items), LATENCY_BUDGET_S)
+    found = asdict(sample_calls(ask, len(items), LATENCY_BUDGET_S))
     if extracted:
-        both = list(zip(extracted["samples_ms"], samples, strict=False))  # the slower one has fewer rounds
+        both = list(zip(extracted["samples_ms"], found["samples_ms"], strict=False))  # the slower one has fewer rounds
         samples = [[*one, *other] for one, other in both]
-        probe_ms = [(one + other) / 2 for one, other in zip(extracted["probe_ms"], probe_ms, strict=False)]
+        probe_ms = [(one + other) / 2 for one, other in zip(extracted["probe_ms"], found["probe_ms"], strict=False)]
         return {**extracted, "samples_ms": samples, "probe_ms": probe_ms}
     batched = {"size": len(latency["batch"]), "samples_ms": sample_batches(ask_all, BATCH_BUDGET_S)}
-    return {"samples_ms": samples, "probe_ms": probe_ms, **_heard(latency), "batched": batched}
+    return {**found, **_heard(latency), "batched": batched}
 
 
 def time_extraction(task: dict[str, Any], progress: Report) -> dict[str, Any]:
     """Time decode and features of single utterances, for a model whose own environment can do neither."""
     latency, items = task["latency"], task["latency"]["items"]
-    samples, probe_ms = sample_calls(lambda at: _extract_one(latency, items[at])[1][:2], len(items), LATENCY_BUDGET_S)
-    return {"samples_ms": samples, "probe_ms": probe_ms, **_heard(latency)}
+    found = sample_calls(lambda at: _extract_one(latency, items[at])[1][:2], len(items), LATENCY_BUDGET_S)
+    return {**asdict(found), **_heard(latency)}
 
 
 def _heard(latency: dict[str, Any]) -> dict[str, Any]:

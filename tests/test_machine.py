@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ser_bench import machine
-from ser_bench.timing import Phases, peak_mib, reset_peak, resident_mib
+from ser_bench import machine, timing
+from ser_bench.timing import EnergyMeter, Phases, milliseconds, peak_mib, probe, reset_peak, resident_mib, sample_calls
 
 
 def test_versions_are_those_of_installed_packages_sorted() -> None:
@@ -95,6 +98,82 @@ def test_peak_memory_sees_what_was_freed_and_forgets_it_when_reset() -> None:
     again, resident = peak_mib(), resident_mib()
     assert again is not None and resident is not None
     assert again < after - 30 and abs(again - resident) < 10
+
+
+def test_the_probe_is_the_same_work_every_time() -> None:
+    assert probe() == probe() > 0
+    assert 0.2 < min(milliseconds(probe) for _ in range(5)) < 50
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="only Linux tells who waits for a core")
+def test_time_without_a_core_is_not_counted() -> None:
+    def work() -> None:
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+
+    core = min(os.sched_getaffinity(0))
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    line = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
+        start = time.perf_counter()
+        took_ms = milliseconds(work)
+        wall_ms = (time.perf_counter() - start) * 1000
+    finally:
+        os.sched_setaffinity(0, before)
+        for other in others:
+            other.kill()
+            other.communicate()
+    assert 195 < took_ms < 260 and wall_ms > 1.4 * took_ms
+
+
+def test_calls_go_round_in_order_each_with_a_probe_until_the_budget_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "n_interruptions", lambda: 0)
+    asked: list[int] = []
+
+    def call(item: int) -> list[float]:
+        asked.append(item)
+        return [milliseconds(lambda: time.sleep(0.005)), 1.0]
+
+    found = sample_calls(call, 3, budget_s=0.1)
+    n_rounds = len(found.samples_ms) // 3
+    assert asked == [0] * timing.WARM_UP + [0, 1, 2] * n_rounds and 2 <= n_rounds <= 6
+    assert len(found.probe_ms) == len(found.samples_ms) and 0 <= found.waited <= 1
+    assert len(sample_calls(call, 3, budget_s=0.0).samples_ms) == 3
+    monkeypatch.setattr(timing, "MOST_ROUNDS", 4)
+    assert len(sample_calls(call, 2, budget_s=60).samples_ms) == 8
+
+
+def test_an_interrupted_call_is_made_again_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    interruptions = iter([0, 1, 1, 2, 2, 2])
+    monkeypatch.setattr(timing, "n_interruptions", lambda: next(interruptions))
+    assert timing.uninterrupted(iter("abc").__next__) == "c"
+    count = itertools.count()
+    monkeypatch.setattr(timing, "n_interruptions", lambda: next(count))
+    assert timing.uninterrupted(iter(range(100)).__next__) == timing.PATIENCE - 1
+
+
+def test_energy_is_added_up_over_packages_and_round_a_counters_end(tmp_path: Path) -> None:
+    def write(zone: str, used: int) -> None:
+        (tmp_path / zone).mkdir(exist_ok=True)
+        (tmp_path / zone / "energy_uj").write_text(f"{used}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("10000000\n")
+
+    zones = ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0")
+    for zone, used in zip(zones, (1_000_000, 9_000_000, 0), strict=True):
+        write(zone, used)
+    with EnergyMeter(tmp_path, every_s=0.01) as meter:
+        for zone, used in zip(zones, (4_000_000, 1_500_000, 7_000_000), strict=True):
+            write(zone, used)
+    assert meter.joules == pytest.approx(3 + 2.5)
+    with EnergyMeter(tmp_path / "nothing") as none:
+        pass
+    assert none.joules is None
 
 
 def test_a_plugins_digest_covers_its_helpers_however_they_are_imported(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from ser_bench.records import Timing, read_records
 from tests.small_corpus import RATE_HZ, write_small_corpus, write_suite, write_table
 
 
@@ -89,11 +90,27 @@ def test_run_writes_the_contract_and_a_second_run_changes_no_byte_and_fits_nothi
     assert (logreg["n_test"], logreg["n_test_speakers"]) == (45, 5)
     assert logreg["uar"] == 1.0 and 0.1 < chance["uar"] < 0.6
     assert logreg["fit_s"] > 0 and logreg["latency_ms_p50"] > 0 and 0 < logreg["rtf"] < 10
+    check_timing(read_records(Path(first["out"]))[1].timing)
     before = files(first)
     stamps = {p: p.stat().st_mtime_ns for p in (place.root / "out" / "cells").rglob("*.npz")}
     second, _ = place.run()
     assert second == first and files(second) == before
     assert stamps == {p: p.stat().st_mtime_ns for p in (place.root / "out" / "cells").rglob("*.npz")}
+
+
+def check_timing(timing: Timing | None) -> None:
+    """Every call has its probe, rounds are whole, parts and ratios fit the calls, and the saved model has a size."""
+    assert timing and timing.latency and timing.latency.batched
+    latency, batched = timing.latency, timing.latency.batched
+    assert latency.n == len(latency.samples_ms) == len(latency.probe_ms) and latency.n_utterances == 18
+    assert latency.n % 18 == 0 and latency.n >= 30 and min(latency.samples_ms + latency.probe_ms) > 0
+    assert latency.p50_ms == pytest.approx(np.median(latency.samples_ms), abs=1e-3)
+    assert 0.5 < (latency.decode_ms + latency.features_ms + latency.predict_ms) / latency.p50_ms < 1.5
+    assert timing.rtf == pytest.approx(np.mean(latency.samples_ms) * 18 / 1000 / latency.audio_s, rel=1e-3)
+    assert latency.waited is not None and 0 <= latency.waited < 1
+    assert batched.size == 18 and batched.n >= 3 and latency.p50_ms < batched.p50_ms <= batched.p95_ms
+    assert timing.disk_bytes and 1000 < timing.disk_bytes < 1e6
+    assert timing.peak_gpu_mib is None
 
 
 def test_two_separate_runs_give_equal_folds_predictions_and_scores(place):
@@ -285,6 +302,22 @@ def test_a_cross_corpus_pair_that_names_no_corpus_of_the_suite_is_refused(place)
     suite = _suite_over(place, '"small", "other"', 'kind = "cross-corpus"\ntest = ["smal"]')
     _, stderr = place.run(code=2, suite=suite)
     assert "did you mean 'small'" in stderr
+
+
+def test_intervals_over_several_corpora_are_drawn_within_each_also_of_gap_and_stress(place):
+    rows = write_small_corpus(place.root / "data" / "other", n_speakers=3, n_each=4)
+    for row in rows:  # other sounds than those of "small", which the audit would drop as copies
+        path = place.root / "data" / "other" / row["path"]
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples[::-1], rate_hz, subtype="PCM_16")
+    suite = _suite_over(place, '"small", "other"', 'kind = "speaker-kfold"\nfolds = 3')
+    suite.write_text(suite.read_text().replace('"chance"', '"logreg"'))
+    answer, _ = place.run("--gap", "--stress", "noise:-5", suite=suite)
+    (record,) = read_records(Path(answer["out"]))
+    expected = "delete-one-speaker jackknife, t(6), within each corpus"
+    (gap,) = answer["gap"]["rows"]
+    found = [record.scores["uar"].method, record.stress[0].drop.method, gap["gap"]["method"]]
+    assert record.n_test_speakers == 8 and found == [expected] * 3
 
 
 def test_report_check_finds_a_score_that_its_predictions_do_not_give(place):

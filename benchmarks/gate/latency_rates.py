@@ -28,12 +28,11 @@ from ser_bench.pool import PINNED
 from ser_bench.predicting import ask, load_model
 from ser_bench.records import Latency, Timing, read_records
 from ser_bench.timing import milliseconds, sample_calls
+from ser_bench.worker import LATENCY_BUDGET_S
 
 METRIC, MARGIN, SLOW = "latency_ms_p50", 0.05, 0.15
 FALSE_ALARMS, CAUGHT = 1 / 200, 95 / 100
 PROCESSES = 5
-BUDGET_S = 1.2
-"""Seconds of calls per measurement; a run's own takes more, and is the surer for it."""
 
 
 def serve(folder: str, sounds: list[str]) -> None:
@@ -53,8 +52,8 @@ def serve(folder: str, sounds: list[str]) -> None:
         def call(at: int, work: Callable[[str], None] = work) -> list[float]:
             return [milliseconds(lambda: work(sounds[at]))]
 
-        samples, probe_ms = sample_calls(call, len(sounds), BUDGET_S)
-        print(json.dumps([[ms for (ms,) in samples], probe_ms]), flush=True)
+        found = sample_calls(call, len(sounds), LATENCY_BUDGET_S)
+        print(json.dumps([[ms for (ms,) in found.samples_ms], found.probe_ms, found.waited]), flush=True)
 
 
 def prepared(folder: Path) -> tuple[str, list[str]]:
@@ -89,7 +88,7 @@ def measured(model: str, sounds: list[str], shares: list[float]) -> list[Timing]
     return found
 
 
-def timing(samples_ms: list[float], probe_ms: list[float], n_utterances: int) -> Timing:
+def timing(samples_ms: list[float], probe_ms: list[float], waited: float, n_utterances: int) -> Timing:
     """Return a timing as a record has it."""
     latency = Latency(
         n=len(samples_ms),
@@ -102,6 +101,7 @@ def timing(samples_ms: list[float], probe_ms: list[float], n_utterances: int) ->
         audio_s=1.0,
         samples_ms=tuple(samples_ms),
         probe_ms=tuple(probe_ms),
+        waited=waited,
     )
     return Timing(fit_s=1.0, predict_s=1.0, peak_mib=None, threads=1, cell="", latency=latency)
 
@@ -134,7 +134,11 @@ def report(timings: list[Timing], slow: list[int], n_same: int, n_slow: int) -> 
         good &= share <= FALSE_ALARMS if most else share >= CAUGHT
     raw = np.log([timings[at].latency.p50_ms for at in plain])
     rounds = np.median([one.latency.n / one.latency.n_utterances for one in timings])
-    print(f"p50 without the probe: {np.exp(np.median(raw)):.2f} ms, sd {100 * raw.std():.1f} %; {rounds:g} rounds")
+    waited = 100 * np.mean([one.latency.waited for one in timings])
+    print(
+        f"p50 without the probe: {np.exp(np.median(raw)):.2f} ms, sd {100 * raw.std():.1f} %; {rounds:g} rounds; "
+        f"others held the core for {waited:.0f} % of the time"
+    )
     return bool(good)
 
 
@@ -150,13 +154,14 @@ def main() -> int:
         serve(args.serve[0], args.serve[1:])
         return 0
     start = time.perf_counter()
-    shares = [SLOW if number % 3 == 2 else 0.0 for number in range(args.slow * 3)]
-    shares += [0.0] * (args.same - shares.count(0.0))
+    n_plain = max(args.same, 2 * args.slow) * 3 // 4  # each is drawn for a few comparisons
+    shares = [0.0] * n_plain + [SLOW] * args.slow
+    shares = [shares[at] for at in np.random.RandomState(0).permutation(len(shares))]
     with tempfile.TemporaryDirectory() as folder:
         timings = measured(*prepared(Path(folder)), shares)
     if args.keep:
         arrays = {f"m{at}": [one.latency.samples_ms, one.latency.probe_ms] for at, one in enumerate(timings)}
-        np.savez(args.keep, shares=shares, **arrays)
+        np.savez(args.keep, shares=shares, waited=[one.latency.waited for one in timings], **arrays)
     good = report(timings, [at for at, share in enumerate(shares) if share], args.same, args.slow)
     print(f"{len(timings)} measurements in {time.perf_counter() - start:.0f} s: {'as' if good else 'not as'} promised")
     return 0 if good else 1
