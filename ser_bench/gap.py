@@ -19,7 +19,7 @@ from ser_bench.errors import DataError, UsageError
 from ser_bench.metrics import METRICS
 from ser_bench.protocols import CrossCorpus, Dev, LeaveOneCorpusOut, RandomKFold, Split
 from ser_bench.records import GAP, Gap, GapRow, RunRecord, Score, read_gap, read_records
-from ser_bench.stats import Statistic, difference, score_with_interval, side_by_side
+from ser_bench.stats import Statistic, corpora_of, difference, score_with_interval, side_by_side
 from ser_bench.store import write_atomically
 from ser_bench.suites import Suite
 
@@ -188,20 +188,21 @@ def _against_published(row: GapRow, record: RunRecord, control: RunRecord, found
     )
 
 
-Sides = tuple[NDArray[np.float64], NDArray[np.float64], bool]
-"""Confusion matrices by seed and speaker of suite and control, and whether they may be paired."""
+Sides = tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]
+"""Confusion matrices by seed and speaker of suite and control, and the speakers; none where they can't be paired."""
 
 
 def _differences(record: RunRecord, sides: Sides) -> dict[str, Score]:
     """Return metric -> control minus suite, with an interval over speakers where the two are paired."""
-    ours, theirs, paired = sides
+    ours, theirs, speakers = sides
     differences = {}
     for name in dict.fromkeys((*_COMPARED, record.suite.primary)):
         statistic = METRICS[name]
-        if not paired:
+        if not speakers:
             differences[name] = Score(value=_mean(statistic, theirs) - _mean(statistic, ours), method=UNPAIRED)
             continue
-        found = score_with_interval(side_by_side(ours, theirs), difference(statistic), lowest=-1.0)
+        both, strata = side_by_side(ours, theirs), corpora_of(speakers)
+        found = score_with_interval(both, difference(statistic), lowest=-1.0, strata=strata)
         differences[name] = Score(
             value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
         )
@@ -230,9 +231,10 @@ def _sides(folder: Path, record: RunRecord, control_folder: Path, control: RunRe
     speakers = set(ours["speaker"])
     paired = not absent and speakers == set(theirs["speaker"]) and ours["speaker"].notna().all()
     seeds = sorted(set(ours["seed"]) & set(theirs["seed"]))
-    places = {name: place for place, name in enumerate(sorted(speakers))} if paired else {}
+    names = tuple(sorted(speakers)) if paired else ()
+    places = {name: place for place, name in enumerate(names)}
     one, other = (_confusions(frame, seeds, places, record.suite.classes) for frame in (ours, theirs))
-    return one, other, bool(paired)
+    return one, other, names
 
 
 def _tested(folder: Path, record: RunRecord) -> pd.DataFrame:

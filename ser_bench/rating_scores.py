@@ -18,20 +18,28 @@ Series = tuple[Float64, Float64]
 """Truth and predicted numbers of the same utterances, shape (n,) each."""
 
 
-def rating_fields(seeds: Sequence[Series], speakers: NDArray[np.int64], folds: Sequence[FoldScore]) -> dict[str, Any]:
+def rating_fields(
+    seeds: Sequence[Series],
+    speakers: NDArray[np.int64],
+    folds: Sequence[FoldScore],
+    strata: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
     """Return the score fields of a record of predicted numbers.
 
     Args:
         seeds: The pooled test rows of each seed, all in the same order.
         speakers: A code per test row, -1 where unknown.
         folds: The scores by seed and fold.
+        strata: A code per speaker, as in :func:`~ser_bench.stats.score_with_interval`.
     """
     sums = np.stack([by_speaker(truth, predicted, speakers) for truth, predicted in seeds])
     unknown = int((speakers < 0).sum())
     scores = {}
     for name, statistic in RATING_METRICS.items():
         low, high = BOUNDS[name]
-        found = score_with_interval(sums, statistic, n_unknown=unknown, lowest=low, highest=high, counted=False)
+        found = score_with_interval(
+            sums, statistic, n_unknown=unknown, lowest=low, highest=high, counted=False, strata=strata
+        )
         scores[name] = Score(
             value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
         )

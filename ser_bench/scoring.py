@@ -84,7 +84,8 @@ def score_row(prepared: Prepared, results: Sequence[tuple[Cell, CellResult]]) ->
         fields = _class_fields(prepared, results, per_seed, folds)
     else:
         series = [(prepared.ratings[rows], predicted) for rows, predicted in per_seed]
-        fields = rating_fields(series, prepared.table.codes("speaker")[tested], folds)
+        strata = _corpora_of_speakers(prepared, tested)
+        fields = rating_fields(series, prepared.table.codes("speaker")[tested], folds, strata)
     return {
         **fields,
         "n_test": len(tested),
@@ -116,9 +117,10 @@ def stress_scores(
         return ()
     tested = _per_seed(prepared, results)[0][0]
     unknown = int((prepared.table.codes("speaker")[tested] < 0).sum())
-    clean = sums(None)
+    clean, strata = sums(None), _corpora_of_speakers(prepared, tested)
     return tuple(
-        stress_score(name, clean, sums(name), primary=primary, n=len(tested), n_unknown=unknown) for name in conditions
+        stress_score(name, clean, sums(name), primary=primary, n=len(tested), n_unknown=unknown, strata=strata)
+        for name in conditions
     )
 
 
@@ -132,9 +134,10 @@ def _class_fields(
     confusions = np.stack([_by_speaker(prepared, rows, labels, len(names)) for rows, labels in per_seed])
     tested = per_seed[0][0]
     unknown = int((prepared.table.codes("speaker")[tested] < 0).sum())
+    strata = _corpora_of_speakers(prepared, tested)
     scores = {}
     for name, statistic in metrics.METRICS.items():
-        estimate = score_with_interval(confusions, statistic, n_unknown=unknown)
+        estimate = score_with_interval(confusions, statistic, n_unknown=unknown, strata=strata)
         scores[name] = Score(
             value=estimate.value,
             low=estimate.low,
@@ -332,6 +335,13 @@ def _by_speaker(
 ) -> NDArray[np.int64]:
     speakers = prepared.table.codes("speaker")[rows]
     return metrics.speaker_confusions(prepared.classes[rows], labels, speakers, n_classes)
+
+
+def _corpora_of_speakers(prepared: Prepared, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the corpus of each speaker of ``rows``, by ascending speaker code; None where there is only one."""
+    _, first = np.unique(prepared.table.codes("speaker")[rows], return_index=True)
+    corpora = prepared.table.codes("corpus")[rows[first]]
+    return corpora if len(np.unique(corpora)) > 1 else None
 
 
 def _by_group(

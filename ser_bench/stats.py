@@ -14,6 +14,9 @@ replicate (g)         ``mean_s f(sum_h C_sh - C_sg)``                         Tu
 standard error        ``se^2 = (G-1)/G sum_g (replicate(g) - their mean)^2``  Efron & Stein (1981)
 jackknife, G = 3..19  value +- t(G-1; .975) se, within the score's bounds     Tukey (1958)
 G <= 2                none: one degree of freedom bounds nothing
+several corpora       each draw takes as many speakers of each corpus as it     Field & Welsh (2007)
+                      has; squared jackknife errors of corpora add up,
+                      t(G - number of corpora)
 ====================  ======================================================  ======================
 
 The bootstrap of few clusters is too narrow (it divides by G, not G - 1, and lacks the tails of t), which is
@@ -77,6 +80,7 @@ def score_with_interval(
     lowest: float = 0.0,
     highest: float = 1.0,
     counted: bool = True,
+    strata: NDArray[np.integer[Any]] | None = None,
 ) -> Estimate:
     """Return the mean over seeds of a score of the pooled folds, with the interval that its speakers allow.
 
@@ -93,6 +97,8 @@ def score_with_interval(
         highest: The largest one.
         counted: Whether the arrays are counts of answers by truth, which no two seeds may have unequal rows of; else
             other sums over utterances, such as those of :mod:`ser_bench.rating_metrics`.
+        strata: A code per speaker, such as that of its corpus, shape (n_speakers,): speakers are drawn and left out
+            within each; None: all are one.
 
     Raises:
         ValueError: If the shape is another, a speaker has no utterance, or seeds scored unequal utterances.
@@ -110,21 +116,25 @@ def score_with_interval(
         return without("the score is undefined")
     if n_unknown:
         return without(f"{n_unknown:,} utterance{'s' * (n_unknown > 1)} of unknown speakers")
-    if n_speakers < JACKKNIFE_FROM:
-        return without(f"{n_speakers} speaker{'s' * (n_speakers > 1)}")
+    n_strata = 1 if strata is None else len(np.unique(strata))
+    if n_speakers < JACKKNIFE_FROM - 1 + n_strata:
+        of = f" of {n_strata} corpora" if n_strata > 1 else ""
+        return without(f"{n_speakers} speaker{'s' * (n_speakers > 1)}{of}")
+    within = ", within each corpus" if n_strata > 1 else ""
     if n_speakers < BOOTSTRAP_FROM:
         replicates = jackknife_replicates(counts, statistic)
         if np.isnan(replicates).any():
             return without(f"undefined without some of the {n_speakers} speakers")
-        low, high = _jackknife_bounds(value, replicates, lowest, highest)
-        method = f"delete-one-speaker jackknife, t({n_speakers - 1})"
+        half = t_quantile(n_speakers - n_strata, (1 + LEVEL) / 2) * float(jackknife_error(replicates, strata))
+        low, high = max(lowest, value - half), min(highest, value + half)
+        method = f"delete-one-speaker jackknife, t({n_speakers - n_strata}){within}"
     else:
-        draws = bootstrap_draws(counts, statistic)
+        draws = bootstrap_draws(counts, statistic, strata)
         n_undefined = int(np.isnan(draws).sum())
         if n_undefined:
             return without(f"undefined in {n_undefined:,} of {N_DRAWS:,} draws of {n_speakers} speakers")
         low, high = (float(q) for q in np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-        method = f"cluster bootstrap over {n_speakers} speakers, {N_DRAWS:,} draws"
+        method = f"cluster bootstrap over {n_speakers} speakers, {N_DRAWS:,} draws{within}"
     return Estimate(value=value, low=low, high=high, method=method, n_speakers=n_speakers)
 
 
@@ -138,14 +148,18 @@ def jackknife_replicates(confusions: NDArray[Any], statistic: Statistic) -> Floa
     return statistic(confusions.sum(axis=1, keepdims=True) - confusions).mean(axis=0)
 
 
-def bootstrap_draws(confusions: NDArray[Any], statistic: Statistic) -> FloatArray:
+def bootstrap_draws(
+    confusions: NDArray[Any], statistic: Statistic, strata: NDArray[np.integer[Any]] | None = None
+) -> FloatArray:
     """Return the mean over seeds of ``statistic`` in each draw of speakers, shape (:data:`N_DRAWS`,).
 
-    The draws depend on the number of speakers only, so that all seeds, scores and models meet the same ones.
+    The draws depend on the number of speakers and their strata only, so that all seeds, scores and models meet the
+    same ones.
 
     Args:
         confusions: Shape (n_seeds, n_speakers, K, K).
         statistic: The score.
+        strata: As in :func:`resampling_counts`.
     """
     n_seeds, n_speakers, *square = confusions.shape
     by_speaker = np.moveaxis(confusions, 1, 0).reshape(n_speakers, -1).astype(np.float64)
@@ -154,7 +168,7 @@ def bootstrap_draws(confusions: NDArray[Any], statistic: Statistic) -> FloatArra
     return np.concatenate(
         [
             statistic(np.einsum("bg,gc->bc", times, by_speaker).reshape(-1, n_seeds, *square)).mean(axis=1)
-            for times in resampling_counts(n_speakers, chunk)
+            for times in resampling_counts(n_speakers, chunk, strata)
         ]
     )
 
@@ -200,6 +214,12 @@ def jackknife_error(replicates: FloatArray, strata: NDArray[np.integer[Any]] | N
     return np.sqrt(square)
 
 
+def corpora_of(speakers: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the strata of speakers named ``corpus:name``: a code each, or None where all are of one corpus."""
+    names, codes = np.unique([name.partition(":")[0] for name in speakers], return_inverse=True)
+    return codes.astype(np.int64) if len(names) > 1 else None
+
+
 def t_quantile(df: int, level: float) -> float:
     """Return the quantile of Student's t with ``df`` degrees of freedom."""
     from scipy.special import stdtrit
@@ -237,11 +257,6 @@ def fold_mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
     if len(values) == 0:
         raise ValueError("scores of at least one fold expected, got none")
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def _jackknife_bounds(value: float, replicates: FloatArray, lowest: float, highest: float) -> tuple[float, float]:
-    half = t_quantile(len(replicates) - 1, (1 + LEVEL) / 2) * float(jackknife_error(replicates))
-    return max(lowest, value - half), min(highest, value + half)
 
 
 def _check(confusions: FloatArray, counted: bool) -> None:

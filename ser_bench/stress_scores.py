@@ -13,7 +13,14 @@ from ser_bench.stats import Statistic, difference, score_with_interval, side_by_
 
 
 def stress_score(
-    condition: str, clean: NDArray[Any], stressed: NDArray[Any], *, primary: str, n: int, n_unknown: int
+    condition: str,
+    clean: NDArray[Any],
+    stressed: NDArray[Any],
+    *,
+    primary: str,
+    n: int,
+    n_unknown: int,
+    strata: NDArray[Any] | None = None,
 ) -> StressScore:
     """Return the scores of changed sound, and the primary score of unchanged sound less that of changed sound.
 
@@ -27,13 +34,14 @@ def stress_score(
         primary: The score whose drop is told.
         n: Test utterances of one seed.
         n_unknown: How many of them are of unknown speakers.
+        strata: A code per speaker, as in :func:`~ser_bench.stats.score_with_interval`.
     """
     statistics: dict[str, Statistic] = RATING_METRICS if primary in RATING_METRICS else METRICS
     counted = statistics is METRICS
 
     def score(sums: NDArray[Any], statistic: Statistic, lowest: float, highest: float) -> Score:
         found = score_with_interval(
-            sums, statistic, n_unknown=n_unknown, lowest=lowest, highest=highest, counted=counted
+            sums, statistic, n_unknown=n_unknown, lowest=lowest, highest=highest, counted=counted, strata=strata
         )
         return Score(
             value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ser_bench.metrics import METRICS, speaker_confusions
 from ser_bench.predictions import Answers
 from ser_bench.rating_metrics import RATING_METRICS, speaker_rating_sums
-from ser_bench.stats import BOOTSTRAP_FROM, N_DRAWS, resampling_counts
+from ser_bench.stats import BOOTSTRAP_FROM, N_DRAWS, corpora_of, resampling_counts
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -70,17 +70,17 @@ def units_of(answers: Answers) -> Units:
         starts = np.searchsorted(of, np.arange(of[-1] + 1))
         words = f"bootstrap of utterances within speakers, {N_DRAWS:,} draws"
         return Units(of=of, n=len(starts), strata=answers.speakers[starts], n_speakers=n, within=True, interval=words)
-    corpora, strata = np.unique([name.partition(":")[0] for name in answers.speaker_names], return_inverse=True)
-    several = len(corpora) > 1
+    strata = corpora_of(answers.speaker_names)
+    n_corpora = 1 if strata is None else int(strata.max()) + 1
     words = f"cluster bootstrap over {n} speakers, {N_DRAWS:,} draws"
     if n < BOOTSTRAP_FROM:
-        words = f"delete-one-speaker jackknife, t({n - len(corpora)})"
+        words = f"delete-one-speaker jackknife, t({n - n_corpora})"
     return Units(
         of=answers.speakers,
         n=n,
-        strata=strata.astype(np.int64) if several else None,
+        strata=strata,
         n_speakers=n,
-        interval=f"{words}{', within each corpus' if several else ''}",
+        interval=f"{words}{', within each corpus' if n_corpora > 1 else ''}",
     )
 
 

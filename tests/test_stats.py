@@ -76,6 +76,48 @@ def test_bootstrap_equals_a_naive_loop_over_the_same_draws(score, monkeypatch):
     assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(naive, [2.5, 97.5])), abs=1e-12)
 
 
+@pytest.mark.parametrize("n_speakers", [11, 26])
+def test_speakers_of_several_corpora_are_drawn_and_left_out_within_each(n_speakers, monkeypatch):
+    monkeypatch.setattr(stats, "N_DRAWS", 200)
+    random = np.random.RandomState(6)
+    strata = np.r_[0, 0, 1, 1, 1, random.randint(3, size=n_speakers - 5)]
+    n_strata = len(np.unique(strata))
+    confusions = simulate(random, n_speakers)
+    confusions[0, strata == 0] *= 7  # a corpus that is unlike the others
+    estimate = score_with_interval(confusions, uar_of_confusion, strata=strata)
+    if n_speakers < 20:
+        left_out = np.array([uar_of_confusion(confusions[0].sum(axis=0) - one) for one in confusions[0]])
+        squares = [
+            (len(of) - 1) / len(of) * ((of - of.mean()) ** 2).sum() for of in (left_out[strata == c] for c in range(3))
+        ]
+        half = student_t(n_speakers - n_strata).ppf(0.975) * math.sqrt(sum(squares))
+        assert (estimate.low, estimate.high) == pytest.approx((estimate.value - half, estimate.value + half))
+        assert estimate.method == f"delete-one-speaker jackknife, t({n_speakers - n_strata}), within each corpus"
+    else:
+        (draws,) = stats.resampling_counts(n_speakers, strata=strata)
+        for corpus in range(n_strata):
+            assert (draws[:, strata == corpus].sum(axis=1) == (strata == corpus).sum()).all()
+        naive = [uar_of_confusion(np.einsum("g,gij->ij", times, confusions[0])) for times in draws]
+        assert (estimate.low, estimate.high) == pytest.approx(tuple(np.percentile(naive, [2.5, 97.5])))
+        assert estimate.method.endswith("draws, within each corpus")
+    assert estimate.n_speakers == n_speakers
+    one = score_with_interval(confusions, uar_of_confusion, strata=strata * 0)
+    assert one == score_with_interval(confusions, uar_of_confusion)
+    assert one.low != estimate.low
+
+
+def test_a_speaker_or_two_of_each_corpus_bound_nothing():
+    confusions = simulate(np.random.RandomState(1), 4)
+    found = score_with_interval(confusions, uar_of_confusion, strata=np.array([0, 0, 1, 2]))
+    assert (found.low, found.method) == (None, "none: 4 speakers of 3 corpora")
+    assert score_with_interval(confusions, uar_of_confusion, strata=np.array([0, 0, 1, 1])).low is not None
+
+
+def test_a_speakers_corpus_stands_before_the_colon():
+    assert stats.corpora_of(["ravdess:01", "ravdess:02"]) is None and stats.corpora_of([]) is None
+    assert stats.corpora_of(["tess:a:b", "crema-d:1", "tess:c"]).tolist() == [1, 0, 1]
+
+
 def test_draws_are_uniform_over_speakers_and_never_change():
     draws = np.concatenate(list(stats.resampling_counts(24)))
     assert draws.shape == (10_000, 24)
