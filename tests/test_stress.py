@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,7 @@ from ser_bench.records import RunRecord, read_records
 from ser_bench.report import board
 from ser_bench.report.html import render_html
 from ser_bench.report.markdown import render_markdown
+from ser_bench.report.terminal import render_terminal
 from ser_bench.run_audit import audit_run
 from ser_bench.stress import check_codecs, read_condition, read_conditions
 from ser_bench.stress_features import _changed
@@ -222,17 +224,18 @@ MODELS = (
 
 @dataclasses.dataclass(frozen=True)
 class Ran:
-    """A run's folder, its records by row, and its answer."""
+    """A run's folder, its records by row, where it was, and its answer."""
 
     folder: Path
     records: dict[str, RunRecord]
     place: Place
+    answer: dict[str, Any]
 
     @staticmethod
     def of(place: Place, *words: str) -> Ran:
         answer, _ = place.run(*words)
         folder = Path(answer["out"])
-        return Ran(folder, {record.row: record for record in read_records(folder)}, place)
+        return Ran(folder, {record.row: record for record in read_records(folder)}, place, answer)
 
 
 @pytest.fixture(scope="module")
@@ -327,11 +330,23 @@ def test_the_board_shows_what_each_row_loses(stressed: Ran) -> None:
     for text in (render_markdown(built), render_html(built)):
         assert "Under stress" in text and cell in text and "noise:-5: white noise at -5 dB SNR" in text
         assert "codec:opus: through Opus at about 24 kbit/s" in text
+    printed = render_terminal(built)
+    assert "Under stress" in printed and all(len(line) <= 116 for line in printed.splitlines())
+    assert re.search(rf"^logreg +noise:-5 +\S+ +{re.escape(cell)}$", printed, re.MULTILINE)
     plain = [msgspec.structs.replace(record, stress=()) for record in stressed.records.values()]
-    assert "Under stress" not in render_markdown(board.build(plain)) + render_html(board.build(plain))
+    writers = (render_markdown, render_html, render_terminal)
+    assert not any("Under stress" in write(board.build(plain)) for write in writers)
     odd = msgspec.structs.replace(stressed.records["logreg"].stress[0], condition="<b>|`x`")
     hostile = board.build([msgspec.structs.replace(stressed.records["logreg"], stress=(odd,))])
     assert "<b>" not in render_html(hostile) and "`` <b>\\|`x` ``" in render_markdown(hostile)
+
+
+def test_the_answer_tells_what_each_row_loses(stressed: Ran) -> None:
+    rows = {row["model"]: row["stress"] for row in stressed.answer["rows"]}
+    assert rows["elsewhere"] == [] and [of["condition"] for of in rows["logreg"]] == list(CONDITIONS)
+    of = stressed.records["logreg"].stress[0]
+    assert rows["logreg"][0] | {"n": of.n, "uar": of.scores["uar"].value, "drop": of.drop.value} == rows["logreg"][0]
+    assert (rows["logreg"][0]["drop_low"], rows["logreg"][0]["drop_high"]) == (of.drop.low, of.drop.high)
 
 
 def test_fits_and_clean_predictions_are_the_same_bits_with_and_without_stress(stressed: Ran) -> None:

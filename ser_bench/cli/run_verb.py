@@ -108,6 +108,7 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     from pathlib import Path
 
     from ser_bench.cli.output import say, workshop
+    from ser_bench.cli.run_answer import answer
     from ser_bench.errors import UsageError
     from ser_bench.plan import Run
     from ser_bench.prepare import prepare
@@ -162,8 +163,8 @@ def _run(args: argparse.Namespace) -> tuple[dict[str, Any], int]:
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         say(f"{record.row}: failed: {record.reason}\n  worker logs: {_shown(out / 'logs')}")
-    answer = _answer(suite.name, "failed" if failed else "ok", str(run.folder), prepared, records, gap)
-    return {**answer, **_kept_models(run)}, 5 if failed else 0
+    told = answer(suite.name, "failed" if failed else "ok", str(run.folder), prepared, records, gap)
+    return {**told, **_kept_models(run)}, 5 if failed else 0
 
 
 def _kept_models(run: Any) -> dict[str, Any]:
@@ -410,6 +411,8 @@ def _label(model: str, params: dict[str, Any]) -> str:
 
 
 def _dry_run(args: argparse.Namespace, run: Any, control: Any) -> dict[str, Any]:
+    from ser_bench.cli.run_answer import answer
+
     table, split = run.prepared.table, run.prepared.split
     speakers = table.column("speaker")
     cells, stored = _count_cells(run)
@@ -433,7 +436,7 @@ def _dry_run(args: argparse.Namespace, run: Any, control: Any) -> dict[str, Any]
         plan["control_cells"], plan["control_cells_stored"] = _count_cells(control)
     if not args.json:
         _print_plan(run, plan)
-    return {**_answer(run.suite.name, "ok", None, run.prepared, [], None), "plan": plan}
+    return {**answer(run.suite.name, "ok", None, run.prepared, [], None), "plan": plan}
 
 
 def _count_cells(run: Any) -> tuple[int, int]:
@@ -475,92 +478,6 @@ def _print_plan(run: Any, plan: dict[str, Any]) -> None:
         n, stored = plan["control_cells"], plan["control_cells_stored"]
         what = run.suite.control or "the speaker-dependent control"
         print(f"--gap: {n} fits of {what} on top, {stored} of them stored")
-
-
-def _answer(suite: str, status: str, out: str | None, prepared: Any, records: list[Any], gap: Any) -> dict[str, Any]:
-    """Return the JSON contract of ``run`` (docs/json.md)."""
-    import msgspec
-
-    return {
-        "suite": suite,
-        "status": status,
-        "out": out,
-        "corpora": [
-            {
-                "name": c.name,
-                "n": c.n,
-                "n_used": c.n_used,
-                "speakers": c.speakers,
-                "expected": c.expected,
-                "dropped": c.dropped,
-                "copies": c.copies,
-                "unselected": c.unselected,
-                "merged": c.merged,
-                "per_class": c.per_class,
-                "fingerprint": c.fingerprint,
-                "synthetic": c.synthetic,
-            }
-            for c in prepared.corpora
-        ],
-        "rows": [_row(record) for record in records],
-        "gap": None if gap is None else msgspec.to_builtins(gap),
-    }
-
-
-def _row(record: Any) -> dict[str, Any]:
-    import msgspec
-
-    def score(name: str, part: str = "value") -> float | None:
-        return getattr(record.scores[name], part) if name in record.scores else None
-
-    timing = record.timing
-    latency = timing.latency if timing else None
-    row = {
-        "model": record.row,
-        "status": record.status,
-        "reason": record.reason,
-        "features": record.features.name if record.features else None,
-        "normalisation": record.normalisation,
-        "params": record.model.params,
-        "device": record.model.device,
-        "cut": record.model.cut,
-        "n_test": record.n_test,
-        "n_test_speakers": record.n_test_speakers,
-        "folds": len(record.folds),
-        "folds_total": record.folds_total,
-        "seeds": len(record.seeds),
-        "uar": score("uar"),
-        "uar_low": score("uar", "low"),
-        "uar_high": score("uar", "high"),
-        "interval": next((record.scores[name].method for name in ("uar", "ccc") if name in record.scores), None),
-        "war": score("war"),
-        "macro_f1": score("macro_f1"),
-        "macro_precision": score("macro_precision"),
-        **{name: score(name) for name in ("ccc", "rmse", "pearson")},
-        **{f"ccc_{end}": score("ccc", end) for end in ("low", "high")},
-        "targets": record.model.targets,
-        "soft": None if record.soft is None else msgspec.to_builtins(record.soft),
-        "uar_fold_mean": record.uar_fold_mean,
-        "uar_fold_sd": record.uar_fold_sd,
-        "ccc_fold_mean": record.ccc_fold_mean,
-        "ccc_fold_sd": record.ccc_fold_sd,
-        **{f"uar_{side}": None if "ccc" in record.scores else record.sides.get(side) for side in ("train", "dev")},
-        **{f"ccc_{side}": record.sides.get(side) if "ccc" in record.scores else None for side in ("train", "dev")},
-        "fit_s": timing.fit_s if timing else None,
-        "predict_s": timing.predict_s if timing else None,
-        "latency_ms_p50": latency.p50_ms if latency else None,
-        "latency_ms_p95": latency.p95_ms if latency else None,
-        "latency_decode_ms": latency.decode_ms if latency else None,
-        "latency_features_ms": latency.features_ms if latency else None,
-        "latency_predict_ms": latency.predict_ms if latency else None,
-        "rtf": timing.rtf if timing else None,
-        "timed_cell": timing.cell if timing else None,
-        "peak_mib": timing.peak_mib if timing else None,
-        "comparable": record.comparable,
-        "run_id": record.run_id,
-        "warnings": list(record.warnings),
-    }
-    return {**row, "train": record.train, "test": record.test} if record.train else row
 
 
 def _shown(path: Any) -> str:

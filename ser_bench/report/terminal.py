@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ser_bench.records import Gap
 from ser_bench.references import Reference
-from ser_bench.report import comparison, systems, wording
+from ser_bench.report import comparison, stress_table, systems, wording
 from ser_bench.report.parts import Board, Row, Table
 from ser_bench.report.text import METRICS, NOTHING, aligned, clip, interval, listing, measure, score, shown_metrics
 
@@ -52,6 +52,7 @@ def _table(table: Table, primary: str) -> Iterator[str]:
         header, [_cells(row, primary, others) for row in table.rows], left=3, style="simple"
     ).splitlines()
     yield from _evidence(table, primary)
+    yield from _stress(table, primary)
     for row in table.rows:
         if row.standing in ("failed", "skipped"):
             yield from _wrapped(f"{clip(row.row, _MODEL_WIDTH)}: {clip(row.reason or '', 200)}", f"{row.standing}: ")
@@ -77,6 +78,23 @@ def _evidence(table: Table, primary: str) -> Iterator[str]:
         worst = [clip(spread[0], _SPEAKER_WIDTH), spread[1], spread[4]]
         lines.append([clip(row.row, _MODEL_WIDTH), behind, p_holm, naive, least, *worst])
     yield from aligned(header, lines, left=1, style="simple").splitlines()
+
+
+def _stress(table: Table, primary: str) -> Iterator[str]:
+    """Yield what each row loses, a line per row and condition: conditions side by side outgrow a terminal."""
+    conditions = stress_table.conditions_of(table.rows)
+    if not conditions:
+        return
+    yield ""
+    yield from _wrapped(f"{stress_table.TITLE}: {stress_table.terms_of(conditions, primary)}", "")
+    lines = []
+    for row in table.rows:
+        if row.stress:
+            first, *drops = stress_table.cells_of(row, conditions, primary)
+            model, named = clip(row.row, _MODEL_WIDTH), zip(conditions, drops, strict=True)
+            lines += [[model, clip(name, _SPEAKER_WIDTH), first, drop] for name, drop in named]
+    header = ["model", "condition", f"{METRICS[primary]} without", "drop [95 %]"]
+    yield from aligned(header, lines, left=2, style="simple").splitlines()
 
 
 def _gap(gap: Gap) -> Iterator[str]:
