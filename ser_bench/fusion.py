@@ -1,4 +1,4 @@
-"""Rows made of other rows: late fusion of stored probabilities, cell by cell, and the cost of what was fused."""
+"""Rows made of other rows: late fusion of stored answers, cell by cell, and the cost of what was fused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ser_bench import scoring
 from ser_bench.cells import Cell, conditions_of
@@ -31,41 +32,51 @@ def members_of(run: Run, cell: Cell) -> list[tuple[Cell, float]]:
 def fuse(run: Run, cell: Cell) -> str | None:
     """Write a fused cell from the stored results of its members; return why it can't be done, or None.
 
-    The probability of a class is the weighted mean of the members'; the label is the most probable class.
+    The probability of a class is the weighted mean of the members', and the label is the most probable class; a number
+    is the weighted mean of theirs.
     """
     fold, conditions = run.prepared.split.folds[cell.fold], conditions_of(cell.row, run.suite)
-    scores: dict[str, Any] = dict.fromkeys(("test", "train", *conditions), 0.0)
+    numbers = run.prepared.ratings is not None
+    means: dict[str, Any] = dict.fromkeys(("test", "train", *conditions), 0.0)
     n_parameters: int | None = 0
     for member, weight in members_of(run, cell):
         result = scoring.read_cell(run.cell_path(member), fold)
         if result is None:
             return f"row {member.row.label!r} failed: {run.failures.get(member.key, 'no stored result')}"
-        if "train_scores" not in result.arrays:
+        if not numbers and "train_scores" not in result.arrays:
             return f"row {member.row.label!r} gives no probabilities to average (a calibrated model does)"
-        for side in scores:
-            own = result.arrays[f"{side}_scores"] if side in ("test", "train") else result.stress[side][1]
-            assert own is not None  # who gives probabilities gives them under every condition
-            scores[side] = scores[side] + weight * own.astype(np.float64)
+        for side in means:
+            means[side] = means[side] + weight * _answers(result, side, numbers).astype(np.float64)
         n = result.meta["facts"].get("n_parameters")
         n_parameters = None if n is None or n_parameters is None else n_parameters + int(n)
     nobody = np.zeros(0, dtype=np.int64)
     arrays = {
         "train": fold.fitted.astype(np.int64),
-        "train_labels": scores["train"].argmax(axis=1),
-        "train_scores": scores["train"].astype(np.float32),
         "dev": nobody,
         "dev_labels": nobody,
         "test": fold.test.astype(np.int64),
-        "test_labels": scores["test"].argmax(axis=1),
-        "test_scores": scores["test"],
     }
-    for index, name in enumerate(conditions):
-        arrays |= {f"stress_{index}_labels": scores[name].argmax(axis=1), f"stress_{index}_scores": scores[name]}
+    names = {"test": "test", "train": "train", **{name: f"stress_{index}" for index, name in enumerate(conditions)}}
+    for side, name in names.items():
+        arrays[f"{name}_labels"] = means[side] if numbers else means[side].argmax(axis=1)
+        if not numbers:
+            arrays[f"{name}_scores"] = means[side].astype(np.float32) if side == "train" else means[side]
     facts = {} if n_parameters is None else {"n_parameters": n_parameters}
-    meta = {"chosen": {}, "search": [], "facts": facts, "timing": {}, "score_kind": "probability"}
-    meta["stress"] = list(conditions)
+    meta = {"chosen": {}, "search": [], "facts": facts, "timing": {}, "stress": list(conditions)}
+    if not numbers:
+        meta["score_kind"] = "probability"
     write_cell(run.cell_path(cell), arrays, meta)
     return None
+
+
+def _answers(result: scoring.CellResult, side: str, numbers: bool) -> NDArray[Any]:
+    """Return what a member says of ``test``, ``train`` or a condition: numbers, or probabilities of classes."""
+    if side in ("test", "train"):
+        return result.arrays[f"{side}_labels" if numbers else f"{side}_scores"]
+    labels, scores = result.stress[side]
+    found = labels if numbers else scores
+    assert found is not None  # who gives probabilities gives them under every condition
+    return found
 
 
 def fused_timing(cell: Cell, records: Sequence[RunRecord]) -> Timing | str:

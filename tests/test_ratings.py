@@ -214,7 +214,10 @@ def valued(tmp_path_factory: pytest.TempPathFactory) -> Place:
     rows[3]["arousal"] = ""
     write_table(place.corpus / "utterances.csv", rows)
     (place.corpus / "corpus.toml").write_text("[scales]\narousal = [1, 5]\n")
-    models = '"mean", "ridge", { model = "svr", grid = { C = [0.1, 1.0] } }, "logreg"'
+    models = (
+        '"mean", "ridge", { model = "svr", grid = { C = [0.1, 1.0] } }, "logreg", '
+        '{ model = "fusion", label = "both", params = { rows = ["ridge", "svr"], weights = [1.0, 3.0] } }'
+    )
     path = write_suite(place.root / "suite.toml", models=models, more='targets = "values"\nseeds = [0, 1]')
     path.write_text(path.read_text().replace('"native"', '"arousal"'))
     return place
@@ -227,17 +230,30 @@ def answer(valued: Place) -> dict[str, Any]:
 
 
 def test_a_run_of_values_scores_numbers_and_says_what_it_left_out(answer: dict[str, Any]) -> None:
-    mean, ridge, svr, logreg = answer["rows"]
-    assert [row["status"] for row in answer["rows"]] == ["ok", "ok", "ok", "skipped"]
+    mean, ridge, svr, logreg, both = answer["rows"]
+    assert [row["status"] for row in answer["rows"]] == ["ok", "ok", "ok", "skipped", "ok"]
     assert logreg["reason"] == "predicts classes, and the suite asks for values"
     assert answer["corpora"][0]["dropped"] == {"label-missing:arousal": 1}
-    for row in (mean, ridge, svr):
+    for row in (mean, ridge, svr, both):
         assert (row["uar"], row["war"], row["macro_f1"], row["uar_train"]) == (None,) * 4
         assert (row["targets"], row["n_test"]) == ("values", 44)
     assert abs(mean["ccc"]) < 0.1
     assert ridge["ccc"] > 0.8 and ridge["ccc_low"] < ridge["ccc"] < ridge["ccc_high"] <= 1
     assert ridge["rmse"] < mean["rmse"] and ridge["pearson"] > 0.8 and ridge["ccc_train"] > 0.8
     assert svr["ccc_dev"] is not None and svr["params"]["C"] == 1.0
+
+
+def test_fused_numbers_are_the_weighted_mean_of_the_rows_numbers(answer: dict[str, Any]) -> None:
+    records = {record.row: record for record in read_records(Path(answer["out"]))}
+    keys = ["fold", "side", "utterance_id"]
+
+    def told(row: str) -> Any:
+        frame = pq.read_table(Path(answer["out"]) / records[row].predictions.path).to_pandas()
+        return frame[frame["side"] != "dev"].groupby(keys)["predicted_value"].mean()
+
+    expected = 0.25 * told("ridge") + 0.75 * told("svr")
+    assert np.allclose(told("both"), expected.reindex(told("both").index)) and len(told("both")) > 44
+    assert prediction_faults(Path(answer["out"]), records["both"]) == []
 
 
 def test_the_stored_predictions_give_the_scores_again_and_tampering_shows(
@@ -290,7 +306,7 @@ def test_the_board_of_values_speaks_of_ccc_and_of_no_recall(answer: dict[str, An
         assert "UAR" not in text and "0 class" not in text
     table = json.loads((out / "leaderboard.json").read_text())["tables"][0]
     ranked = [row["scores"]["ccc"]["value"] for row in table["rows"] if row["rank"]]
-    assert len(ranked) == 2 and ranked == sorted(ranked, reverse=True)
+    assert len(ranked) == 3 and ranked == sorted(ranked, reverse=True)
 
 
 def test_the_canaries_tell_numbers_and_permute_them(valued: Place) -> None:

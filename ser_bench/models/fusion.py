@@ -1,4 +1,4 @@
-"""Late fusion: a row made of other rows' stored probabilities, or of one row's seeds. Nothing is fitted again."""
+"""Late fusion: a row made of other rows' stored answers, or of one row's seeds. Nothing is fitted again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ser_bench.models.contract import ModelSpec
 
 FUSION = ModelSpec(
     name="fusion",
-    title="late fusion: weighted mean of the probabilities of other rows, over all their seeds",
+    title="late fusion: weighted mean of the probabilities, or numbers, of other rows, over all their seeds",
     family="ensemble",
     framework="numpy",
     factory="",
@@ -14,5 +14,6 @@ FUSION = ModelSpec(
     input="any",
     normalise="none",
     seeded=False,
+    targets=("classes", "values"),
     combines=True,
 )
