@@ -116,9 +116,9 @@ def read_baseline(path: Path) -> tuple[Baseline, list[RunRecord]]:
     try:
         raw = msgspec.json.decode(path.read_bytes())
         version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int) and not 1 <= version <= SCHEMA_VERSION:
             raise DataError(
-                f"{path}: baseline of schema version {version}, this ser-bench reads up to {SCHEMA_VERSION}",
+                f"{path}: baseline of schema version {version}, this ser-bench reads 1 to {SCHEMA_VERSION}",
                 hint="pip install --upgrade ser-bench",
             )
         baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
@@ -142,15 +142,15 @@ def unpack(row: BaselineRow, record: RunRecord, n: int) -> NDArray[Any]:
     Raises:
         DataError: If it holds other than ``n`` answers per seed of the record's classes.
     """
-    what = f"baseline: {record.row}"
+    what, again = f"baseline: {record.row}", "ser-bench baseline set RUN"
     if len(row.predicted) != len(record.seeds):
-        raise DataError(f"{what}: answers of {len(record.seeds)} seeds expected, got {len(row.predicted)}")
+        raise DataError(f"{what}: answers of {len(record.seeds)} seeds expected, got {len(row.predicted)}", hint=again)
     try:
         lines = [_line(text, len(record.suite.classes)) for text in row.predicted]
     except (KeyError, ValueError, binascii.Error):
-        raise DataError(f"{what}: its answers are damaged", hint="ser-bench baseline set RUN") from None
-    if any(len(line) != n for line in lines):
-        raise DataError(f"{what}: {n:,} answers per seed expected, got {len(lines[0]):,}")
+        raise DataError(f"{what}: its answers are damaged", hint=again) from None
+    if got := next((len(line) for line in lines if len(line) != n), None):
+        raise DataError(f"{what}: {n:,} answers per seed expected, got {got:,}", hint=again)
     return np.stack(lines)
 
 

@@ -101,14 +101,15 @@ def compare_benchmarks(
 
     Raises:
         DataError: If a file is none of pytest-benchmark.
-        UsageError: If a name is neither's.
+        UsageError: If a name is neither's, or ``strict`` stands without margins.
     """
     gate.check_confidence(confidence)
     files = [read_benchmarks(path) for path in (base, head)]
     ours, theirs = ({one.fullname: one.stats for one in file.benchmarks} for file in files)
     for name in names:
         if name not in ours and name not in theirs:
-            raise UsageError(f"--row {name}: no such benchmark{did_you_mean(name, {*ours, *theirs})}")
+            hint = "--row FULLNAME, as the files have it"
+            raise UsageError(f"--row {name}: no such benchmark{did_you_mean(name, {*ours, *theirs})}", hint=hint)
     here, there = (_machine(file.machine_info) for file in files)
     apart = [f"{what} {here[what]} and {there.get(what)}" for what in here if here[what] != there.get(what)]
     checks = []
@@ -123,6 +124,7 @@ def compare_benchmarks(
         margins=margins,
         confidence=confidence,
         strict=strict,
+        unheld=[name for name in names if name not in ours],
         only_in_head=[name for name in theirs if name not in ours and (not names or name in names)],
         differing=_differing(files[0], files[1]),
     )
@@ -248,7 +250,7 @@ def _check(
         difference=more,
         low=low,
         high=high,
-        verdict=gate.judge(margin.metric, more, low, high, share),
+        verdict=gate.judge(margin.metric, low, high, share),
         why=f"between {100 * low:+.1f} % and {100 * high:+.1f} %, with {100 * confidence:g} % confidence on each side",
         method=f"bootstrap of {len(ours.data)} and {len(theirs.data)} rounds, {_N_DRAWS:,} draws",
     )

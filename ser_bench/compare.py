@@ -96,7 +96,8 @@ def compare(
         timings: Timings of both sides that take the place of the stored ones.
 
     Raises:
-        UsageError: If ``head`` is a baseline, the confidence is none, or a label is neither's.
+        UsageError: If ``head`` is a baseline, the confidence is none, a label is neither's, or ``strict`` stands
+            without margins.
         DataError: If predictions are missing or damaged.
     """
     gate.check_confidence(confidence)
@@ -105,7 +106,8 @@ def compare(
     known = {key[0] for side in (base, head) for key in side.records}
     for name in rows:
         if name not in known:
-            raise UsageError(f"--row {name}: no such row{did_you_mean(name, known)}")
+            hint = "--row NAME, as the tables have it"
+            raise UsageError(f"--row {name}: no such row{did_you_mean(name, known)}", hint=hint)
     judge = _Judge(base=base, head=head, confidence=confidence, timings=timings, only_shown=not margins)
     scored = {key: record for key, record in base.records.items() if record.status == "ok" and _wanted(key, rows)}
     checks: list[Check] = []
@@ -120,6 +122,7 @@ def compare(
         margins=margins,
         confidence=confidence,
         strict=strict,
+        unheld=[name for name in rows if name not in {key[0] for key in scored}],
         only_in_head=[_title(key) for key in new if _wanted(key, rows)],
         differing=differing(pairs),
     )
@@ -171,18 +174,15 @@ class _Judge:
             return _with(blank, **same, verdict="ok", why="the same answer to every utterance", method="identical")
         n_classes, level = len(ours.suite.classes), 2 * self.confidence - 1
         found = compare_rows(a, b, n_classes=n_classes, primary=margin.metric, level=level)
-        if found.value is None:
+        blank = _with(blank, difference=found.value, low=found.low, high=found.high, method=found.method)
+        if found.value is not None:
+            self._refuse_damage(ours, base, head - found.value)
+        if found.value is None or found.low is None or found.high is None:
             return _with(blank, verdict="not measured", why=found.method)
-        self._refuse_damage(ours, base, head - found.value)
-        verdict = gate.judge(margin.metric, found.value, found.low, found.high, margin.amount)
         return _with(
             blank,
-            difference=found.value,
-            low=found.low,
-            high=found.high,
-            method=found.method,
-            verdict=verdict,
-            why=_in_words(margin.metric, found.low, found.high, self.confidence) or found.method,
+            verdict=gate.judge(margin.metric, found.low, found.high, margin.amount),
+            why=_in_words(margin.metric, found.low, found.high, self.confidence),
         )
 
     def _answers(self, ours: RunRecord, theirs: RunRecord) -> tuple[Answers, Answers]:
@@ -275,10 +275,8 @@ def figure_of(timing: Timing | None, metric: str) -> float | None:
     return getattr(timing, metric)
 
 
-def _in_words(metric: str, low: float | None, high: float | None, confidence: float) -> str:
-    """Return what the bounds of a difference say about getting worse; empty without bounds."""
-    if low is None or high is None:
-        return ""
+def _in_words(metric: str, low: float, high: float, confidence: float) -> str:
+    """Return what the bounds of a difference say about getting worse."""
     least, most = (-high, -low) if metric in gate.HIGHER_IS_BETTER else (low, high)
     sure = f"with {100 * confidence:g} % confidence"
     if least > 0:
@@ -292,7 +290,8 @@ def _by_key(records: Sequence[RunRecord]) -> dict[Key, RunRecord]:
     keyed = {(record.row, record.train, record.test): record for record in records}
     if len(keyed) < len(records):
         names = [record.row for record in records]
-        raise DataError(f"{next(name for name in names if names.count(name) > 1)}: two rows of that label")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{twice}: two rows of that label, one expected", hint="the run again")
     return keyed
 
 

@@ -6,6 +6,7 @@ with that confidence, else ``inconclusive``. What could not be compared is never
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -14,6 +15,7 @@ import msgspec
 
 from ser_bench.differing import Differing
 from ser_bench.errors import UsageError, did_you_mean
+from ser_bench.rating_metrics import BOUNDS
 
 Verdict = Literal["ok", "worse", "inconclusive", "not comparable", "not measured", "missing"]
 
@@ -90,7 +92,8 @@ def parse_margins(texts: Iterable[str], costs: Sequence[str], scores: Sequence[s
         scores: The scores that there are, of :data:`SCORES`.
 
     Raises:
-        UsageError: If an option is not of that form, the metric unknown, named twice, or the sign its improvement.
+        UsageError: If an option is not of that form, the metric unknown, named twice, the sign its improvement, or
+            the margin one that no difference can lie beyond.
     """
     margins = [_margin(text, costs, scores) for text in texts]
     names = [margin.metric for margin in margins]
@@ -116,6 +119,10 @@ def _margin(text: str, costs: Sequence[str], scores: Sequence[str]) -> Margin:
         word = "higher" if metric in HIGHER_IS_BETTER else "lower"
         raise UsageError(f"--fail-on {text}: {metric} is better when {word}", hint=f"--fail-on {example}")
     amount = float(found[3])
+    lowest, highest = BOUNDS.get(metric, (0.0, 1.0)) if metric in SCORES else (0.0, math.inf)
+    if amount >= highest - lowest:
+        why = f"{metric} lies between {lowest:g} and {highest:g}, so this could never fail"
+        raise UsageError(f"--fail-on {text}: {why}", hint=f"--fail-on {example}")
     return Margin(
         metric=metric,
         amount=amount / 100 if found[4] else amount,
@@ -124,12 +131,8 @@ def _margin(text: str, costs: Sequence[str], scores: Sequence[str]) -> Margin:
     )
 
 
-def judge(
-    metric: str, difference: float, low: float | None, high: float | None, amount: float
-) -> Literal["ok", "worse", "inconclusive"]:
-    """Return the verdict on a difference ``head - base`` with its one-sided bounds, against a margin's amount."""
-    if low is None or high is None:
-        return "inconclusive"
+def judge(metric: str, low: float, high: float, amount: float) -> Literal["ok", "worse", "inconclusive"]:
+    """Return the verdict on the one-sided bounds of a difference ``head - base``, against a margin's amount."""
     if metric in HIGHER_IS_BETTER:
         low, high = -high, -low
     return "worse" if low > amount + ROUNDING else "ok" if high <= amount + ROUNDING else "inconclusive"
@@ -143,19 +146,27 @@ def finish(
     margins: Sequence[Margin],
     confidence: float,
     strict: bool,
+    unheld: Sequence[str] = (),
     only_in_head: Sequence[str] = (),
     differing: Sequence[Differing] = (),
 ) -> Comparison:
     """Return the comparison, its failures marked; a metric that no row was compared by fails too.
 
-    Without margins nothing fails: the checks are there to be read.
+    So do rows that were asked for by name and that the base has no figures of (``unheld``). Without margins nothing
+    fails: the checks are there to be read.
 
     Raises:
-        UsageError: If the confidence is none.
+        UsageError: If ``strict`` stands without margins.
     """
+    if strict and not margins:
+        raise UsageError("--strict without --fail-on: nothing could fail", hint="--strict --fail-on uar:-0.02")
     marked = [msgspec.structs.replace(check, failed=bool(margins) and _fails(check, strict)) for check in checks]
     for margin in margins:
-        if not any(check.metric == margin.metric for check in checks):
+        for row in unheld:
+            why = "the base has no figures of it"
+            blank = Check(row=row, metric=margin.metric, verdict="not measured", why=why, margin=margin.text)
+            marked.append(msgspec.structs.replace(blank, hint="ser-bench baseline set RUN", failed=True))
+        if not unheld and not any(check.metric == margin.metric for check in checks):
             why = "nothing measured is a failure: no row has it on both sides"
             marked.append(
                 Check(row="", metric=margin.metric, verdict="not measured", why=why, margin=margin.text, failed=True)

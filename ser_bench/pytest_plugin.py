@@ -60,9 +60,13 @@ class FinishedRun:
 
         Raises:
             GateError: If a check failed; its text is the comparison's table.
+            UsageError: If there is no margin, so that nothing could fail.
         """
+        from ser_bench.errors import UsageError
         from ser_bench.report.verdicts import render_comparison
 
+        if not margins:
+            raise UsageError("assert_not_worse without a margin could never fail", hint='"uar:-0.02"')
         comparison = self.compare(baseline, *margins, **options)
         if not comparison.passed:
             raise GateError(render_comparison(comparison))
@@ -187,6 +191,8 @@ class _Asked:
                 raise GateError(f"{row}: failed: {record.reason}")
         if self._comparison is not None:
             self._hold_against_baseline(row)
+        elif not records:
+            raise GateError(f"{row}: the run has no such row")
         if records and all(record.status == "skipped" for record in records):
             pytest.skip(str(records[0].reason))
 

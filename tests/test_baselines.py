@@ -129,7 +129,8 @@ def changed(path: Path, change: Any) -> Path:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda raw: raw.update(schema_version=99), "reads up to 1"),
+        (lambda raw: raw.update(schema_version=99), "reads 1 to 1"),
+        (lambda raw: raw.update(schema_version=0), "reads 1 to 1"),
         (lambda raw: raw.update(extra=1), "unknown field"),
         (lambda raw: raw.update(rows=[]), "no rows"),
         (lambda raw: raw["rows"][0]["record"].update(extra=1), "unknown field"),
@@ -221,6 +222,9 @@ def test_a_slower_benchmark_fails_and_an_equal_one_does_not(tmp_path: Path) -> N
     assert main(["compare", str(base), str(head), "--fail-on", "median:+15%"]) == 1
     assert main(["compare", str(base), str(head), "--fail-on", "median:+50%"]) == 0
     assert main(["compare", str(base), str(head), "--fail-on", "uar:-0.02"]) == 2
+    new = benchmark_file(tmp_path / "new.json", {"a": noisy(2), "b": noisy(1), "c": noisy(0)})
+    assert main(["compare", str(base), str(new), "--fail-on", "median:+50%"]) == 0
+    assert main(["compare", str(base), str(new), "--fail-on", "median:+50%", "--row", "a", "--row", "c"]) == 1
 
 
 def test_another_machines_benchmarks_are_not_comparable(tmp_path: Path) -> None:

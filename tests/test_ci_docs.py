@@ -121,4 +121,6 @@ def test_the_composite_action_passes_and_fails(workspace: Path, tmp_path: Path, 
 
     forget(workspace)
     assert run_steps([filled(step) for step in ACTION["runs"]["steps"]], workspace) == codes
+    inputs["fail-on"] = "\n"
+    assert run_steps([filled(ACTION["runs"]["steps"][1])], workspace) == [2], "a gate without a margin never fails"
     assert (workspace / "summary.md").read_text() == (tmp_path / "out dir" / "gate.md").read_text()

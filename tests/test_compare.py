@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from msgspec.structs import replace
 
@@ -111,6 +112,26 @@ def test_a_row_that_the_head_lacks_fails_and_one_that_it_adds_is_named(base: Pat
     assert [(c.row, c.verdict, c.failed) for c in found.checks] == [("svm", "ok", False), ("lda", "missing", True)]
     assert found.only_in_head == ("new",)
     assert compared(base, head, "uar:-0.5", rows=["svm"]).passed
+
+
+def test_a_row_asked_for_by_name_that_the_base_lacks_fails_beside_one_that_passes(base: Path) -> None:
+    head = write_run(base.parent / "head", {"svm": [BASE], "lda": [answers(1)], "new": [BASE]})
+    found = compared(base, head, "uar:-0.02", rows=["new", "svm"])
+    assert [(c.row, c.verdict) for c in found.checks] == [("svm", "ok"), ("new", "not measured")]
+    assert not found.passed and found.checks[1].hint == "ser-bench baseline set RUN"
+
+
+def test_a_difference_without_bounds_fails(base: Path) -> None:
+    """Utterances of unknown speakers: nothing can be said of how sure a drop is, so no drop would ever fail."""
+    head = head_of(base, svm=[spoilt(BASE, 0.3)])
+    for folder in (base, head):
+        for path in (folder / "predictions").iterdir():
+            frame = pd.read_parquet(path)
+            frame["speaker"] = [None, *frame["speaker"][1:]]
+            frame.to_parquet(path)
+    svm, lda = compared(base, head, "uar:-0.02").checks
+    assert (svm.verdict, svm.failed, lda.verdict) == ("not measured", True, "ok")
+    assert svm.difference < -0.2 and "unknown speakers" in svm.why
 
 
 def test_a_failed_row_of_the_head_is_missing_with_its_reason(base: Path) -> None:
@@ -314,6 +335,10 @@ def test_live_asks_for_saved_models(base: Path, capsys: pytest.CaptureFixture[st
         ("fit_s:+1e3", "a percentage expected"),
         ("latency_ms_50:+15%", "did you mean 'latency_ms_p50'?"),
         ("uar:-nan", "expected"),
+        ("uar:-2", "uar lies between 0 and 1, so this could never fail"),
+        ("uar:-1", "could never fail"),
+        ("ccc:-2", "ccc lies between -1 and 1"),
+        ("fit_s:+" + "9" * 400, "could never fail"),
     ],
 )
 def test_a_margin_that_means_nothing_is_refused(text: str, complaint: str) -> None:
@@ -354,6 +379,7 @@ def test_the_verb_exits_1_and_writes_table_markdown_and_junit(base: Path, capsys
         (("--fail-on", "uar:-0.02"), 0),
         (("--fail-on", "uar:+0.02"), 2),
         (("--row", "smv"), 2),
+        (("--strict",), 2),
         (("--confidence", "1.5"), 2),
     ],
 )

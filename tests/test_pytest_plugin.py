@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ser_bench.baseline_files import make_baseline, write_baseline
+from ser_bench.errors import UsageError
 from ser_bench.pytest_plugin import FinishedRun, GateError
 from ser_bench.records import read_records
 from tests.made_up_runs import answers, spoilt, write_run
@@ -140,6 +141,8 @@ def test_a_worse_run_fails_with_the_table(tmp_path: Path) -> None:
     with pytest.raises(GateError, match="FAILED worse: svm uar"):
         worse.assert_not_worse(tmp_path / "base.json", "uar:-0.02")
     worse.assert_not_worse(tmp_path / "base.json", "uar:-0.2")
+    with pytest.raises(UsageError, match="without a margin could never fail"):
+        worse.assert_not_worse(tmp_path / "base.json")
 
 
 def test_only_the_row_that_is_worse_fails(project: Path, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def verdicts(random: np.random.RandomState, drop: float, churn: float) -> list[s
     rights = two_models(random, drop, churn)
     base, head = (answers(np.where(right, truth, (truth + 1) % CLASSES), truth) for right in rights)
     found = compare_rows(base, head, n_classes=CLASSES, primary="uar", level=2 * CONFIDENCE - 1)
-    assert found.value is not None
-    return [judge("uar", found.value, found.low, found.high, margin) for margin in MARGINS]
+    assert found.low is not None and found.high is not None
+    return [judge("uar", found.low, found.high, margin) for margin in MARGINS]
 
 
 def rates(drop: float, churn: float, n: int) -> list[float]:
