@@ -522,16 +522,16 @@ def decode(data: bytes, where: str = "record") -> RunRecord:
     try:
         raw = msgspec.json.decode(data)
         version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int) and not 1 <= version <= SCHEMA_VERSION:
             raise DataError(
-                f"{where}: schema version {version}, this ser-bench reads up to {SCHEMA_VERSION}",
+                f"{where}: schema version {version}, this ser-bench reads 1 to {SCHEMA_VERSION}",
                 hint="pip install --upgrade ser-bench",
             )
         for older in range(version if isinstance(version, int) else SCHEMA_VERSION, SCHEMA_VERSION):
             raw = _UPGRADES[older](raw)
         return msgspec.convert(raw, RunRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{where}: not a run record ({error})") from None
+        raise DataError(f"{where}: not a run record ({error})", hint="the run again") from None
 
 
 def read_records(folder: Path) -> list[RunRecord]:
@@ -557,7 +557,7 @@ def read_gap(folder: Path, records: Sequence[RunRecord]) -> Gap | None:
         return None
     try:
         gap = msgspec.json.decode(path.read_bytes(), type=Gap)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: no stored gap ({error})", hint=f"rm {path}, then the run with --gap again") from None
     known = {record.run_id for record in records}
     rows = tuple(row for row in gap.rows if row.run_id in known)
@@ -575,5 +575,5 @@ def read_publication(folder: Path) -> Publication | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=Publication)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: can't be read ({error})", hint=f"rm {path}, then ser-bench publish again") from None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ser_bench.cells import LONGER_BUDGET
-from ser_bench.records import CorpusRef, RunRecord
+from ser_bench.records import RunRecord
 from ser_bench.run_audit import audit_run
 
 OVERRIDES = ("dirty", "partial", "unknown-licence", "leak")
@@ -73,10 +73,9 @@ def _lacks_folds(record: RunRecord) -> bool:
 
 
 def _licences(records: Sequence[RunRecord]) -> Iterator[str]:
-    corpora: dict[str, CorpusRef] = {corpus.name: corpus for record in records for corpus in record.corpora}
-    for name, corpus in sorted(corpora.items()):
-        if not licence_known(corpus.licence):
-            yield f"{name}: licence {corpus.licence.strip() or 'not stated'}"
+    for name, licence in sorted({(corpus.name, corpus.licence) for record in records for corpus in record.corpora}):
+        if not licence_known(licence):
+            yield f"{name}: licence {licence.strip() or 'not stated'}"
 
 
 def _leaks(folder: Path, records: Sequence[RunRecord]) -> Iterator[str]:

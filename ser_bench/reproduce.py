@@ -19,9 +19,10 @@ from ser_bench.differing import Differing, differing
 from ser_bench.errors import DataError, PrerequisiteError, UsageError
 from ser_bench.gap import control_suite
 from ser_bench.plan import Run
+from ser_bench.predictions import read_answers
 from ser_bench.prepare import Prepared, Workshop, prepare
 from ser_bench.records import RunRecord, decode
-from ser_bench.rescoring import LINE, TOLERANCE, read_frame
+from ser_bench.rescoring import LINE, TOLERANCE, form_faults, read_frame
 from ser_bench.runner import execute
 from ser_bench.suites import ModelEntry, Suite, digest
 from ser_bench.verify import shipped_suite
@@ -66,9 +67,13 @@ def read_record(path: Path) -> RunRecord:
     record = decode(path.read_bytes(), str(path))
     if record.predictions is None:
         raise DataError(f"{path}: {record.row} is {record.status}, and has no predictions to give again")
-    stored = path.parent.parent / record.predictions.path
+    folder = path.parent.parent
+    stored, hint = folder / record.predictions.path, f"ser-bench verify {folder}"
     if not stored.is_file() or file_digest(stored) != record.predictions.sha256:
-        raise DataError(f"{stored} is not there, or not what was scored", hint=f"ser-bench verify {path.parent.parent}")
+        raise DataError(f"{stored} is not there, or not what was scored", hint=hint)
+    read_answers(folder, record)
+    if faults := form_faults(record, read_frame(folder, record)):
+        raise DataError(f"{stored}: {faults[0]}", hint=hint)
     return record
 
 
@@ -92,10 +97,13 @@ def plan_again(record: RunRecord, given: Suite | None) -> tuple[Suite, list[Row]
     suite = msgspec.structs.replace(suite, seeds=record.seeds, stress=stress)
     known = {entry.row: entry for entry in suite.entries}
     own = _entry(record, known.get(record.row))
-    absent = [name for name in own.params.get("rows", ()) if name not in known]
+    members = own.params.get("rows", ())
+    if not isinstance(members, list | tuple):
+        raise DataError(f"{record.row}: rows = {members!r}, a list of labels expected", hint="ser-bench verify FOLDER")
+    absent = [name for name in members if name not in known]
     if absent:
         raise UsageError(f"{record.row} is made of {absent[0]!r}, which {suite.name} has not", hint="--suite FILE")
-    entries = [*(known[name] for name in own.params.get("rows", ())), own]
+    entries = [*(known[name] for name in members), own]
     rows = [plan_row(entry, suite, device=record.model.device, canary=record.suite.canary) for entry in entries]
     rows = join_members(rows)
     if rows[-1].skip:
@@ -125,7 +133,7 @@ def run_again(
         run: The rest of :class:`~ser_bench.plan.Run`: ``solo``, and ``out``, a folder that holds no fits.
 
     Raises:
-        DataError: If the suite is not the one of the record.
+        DataError: If the suite is not the one of the record, or has no fold of its pair of corpora.
     """
     prepared = prepare(suite, data, workshop)
     if record.suite.name == f"{suite.name}-control":  # random folds, as ``run --gap`` makes them
@@ -177,6 +185,8 @@ def _of_pair(prepared: Prepared, pair: tuple[str, str | None]) -> Prepared:
     """Return the same utterances with the folds of one pair of corpora alone."""
     split = prepared.split
     places = [place for place, fold in enumerate(split.folds) if fold.pair == pair]
+    if not places:
+        raise DataError(f"no fold here trains on {pair[0]} and tests on {pair[1]}", hint="ser-bench verify FOLDER")
     kept = dataclasses.replace(
         split,
         folds=tuple(split.folds[place] for place in places),

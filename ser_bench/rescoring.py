@@ -130,6 +130,7 @@ def _form_faults(record: RunRecord, frame: pd.DataFrame) -> Iterator[list[str]]:
     keys = ["truth", "predicted"] if names else ["truth_value", "predicted_value"]
     shares = [name for name in frame if name.startswith(("score_", "votes_"))]
     known = {f"{kind}_{name}" for kind in ("score", "votes") for name in names}
+    yield ["a class of the record stands twice"] if len(set(names)) < len(names) else []
     yield [f"the column {name!r} is missing" for name in keys if name not in frame]
     yield [f"the column {name!r} is of no class" for name in shares if name not in known]
     yield [f"{len(frame):,} lines, {n:,} stated"] if len(frame) != n else []
@@ -230,7 +231,7 @@ def _unequal(place: str, given: Any, found: Any) -> Iterator[tuple[str, Any, Any
     elif isinstance(given, list | tuple) and isinstance(found, list | tuple) and len(given) == len(found):
         for i, (one, other) in enumerate(zip(given, found, strict=True)):
             yield from _unequal(f"{place}[{i}]", one, other)
-    elif isinstance(given, float | int) and isinstance(found, float | int):
+    elif isinstance(given, float) and isinstance(found, float | int):  # counts are equal, or they are not
         if not math.isclose(given, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             yield place, given, found
     elif given != found:

@@ -162,13 +162,17 @@ def _table_faults(path: Path, name: str) -> list[str]:
             return [f"{name}: {footer.num_rows:,} rows, {n_bytes:,} bytes (made to do harm?)"]
         if wrong := _column_faults(schema, name):
             return wrong
-        text = [field.name for field in schema if _kind(field.type) == "text"]
+        text, n_bytes = [field.name for field in schema if _kind(field.type) == "text"], 0
         with pq.ParquetFile(path, read_dictionary=text) as file:
             for batch in file.iter_batches(columns=text):
                 for column, values in zip(text, batch.columns, strict=True):
-                    texts = values.dictionary if isinstance(values, pa.DictionaryArray) else values
-                    if (pc.max(pc.binary_length(texts)).as_py() or 0) > MAX_TEXT:
+                    coded = isinstance(values, pa.DictionaryArray)
+                    lengths = pc.binary_length(values.dictionary if coded else values)
+                    if (pc.max(lengths).as_py() or 0) > MAX_TEXT:
                         return [f"{name}: a cell of {column!r} has more than {MAX_TEXT:,} bytes"]
+                    n_bytes += pc.sum(lengths.take(values.indices) if coded else lengths).as_py() or 0
+                    if n_bytes > MAX_COLUMN_BYTES:
+                        return [f"{name}: its texts unfold into more than {MAX_COLUMN_BYTES:,} bytes"]
     except (OSError, pa.ArrowException) as error:
         return [f"{name}: no Parquet file that can be read ({str(error)[:200]})"]
     return []
@@ -193,6 +197,6 @@ def _column_faults(schema: Any, name: str) -> list[str]:
 def _kind(of: Any) -> str:
     import pyarrow.types as types
 
-    if types.is_integer(of) or types.is_floating(of):
+    if types.is_integer(of) or types.is_float32(of) or types.is_float64(of):
         return "number"
     return "text" if types.is_string(of) or types.is_large_string(of) else "other"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ser_bench import registry
 from ser_bench.corpora.audit import fingerprint
 from ser_bench.corpora.contract import Corpus
-from ser_bench.emotions import SCHEME_NAMES, LabelScheme
+from ser_bench.emotions import SCHEME_NAMES, DimensionScheme, LabelScheme
 from ser_bench.errors import DataError, PrerequisiteError, SerBenchError
 from ser_bench.gap import control_suite, gap_faults
 from ser_bench.prediction_check import prediction_faults
 from ser_bench.prepare import Prepared
 from ser_bench.protocols import Split, make_folds
+from ser_bench.protocols.fold import EMPTY
 from ser_bench.records import UTTERANCES, RunRecord, SuiteRef, read_gap, read_publication, read_records
 from ser_bench.refusals import refusals
 from ser_bench.rescoring import fold_faults, form_faults, read_frame, score_faults, table_faults, tested_twice
@@ -100,7 +102,9 @@ class _Run:
         """Yield where rows contradict their predictions, or these the table."""
         if len({(r.suite.name, r.suite.digest, r.suite.classes, r.suite.canary) for r in self.records}) > 1:
             yield "its records are of several suites"
-        if self.classes is not None and not set(self.classes) <= set(self.records[0].suite.classes):
+        if (self.classes is None) == bool(self.records[0].suite.classes):
+            yield f"{UTTERANCES} has to have a column 'class_name' where its suite has classes, and only there"
+        elif self.classes is not None and not set(self.classes) <= set(self.records[0].suite.classes):
             yield f"{UTTERANCES} names a class that the records do not know"
         for record in self.scored:
             frame = read_frame(self.folder, record)
@@ -115,23 +119,23 @@ class _Run:
         """Yield where a run is not what its suite and the corpora here make of it; note what can't be told."""
         first = self.records[0]
         suite = given or shipped_suite(first.suite)
+        prepared = on_disk(suite) if suite and on_disk else None
         dealt = None
         if suite is None:
             notes.append(f"no suite {first.suite.name} ships: its folds were not dealt again (--suite FILE)")
+        elif (indices := self.class_indices(suite, prepared)) is None:
+            notes.append("its folds were not dealt again: nobody here knows the scale of its numbers (--data DIR)")
         else:
-            if on_disk is not None:
-                prepared = on_disk(suite)
-                yield from _against_corpora(self.table, self.classes, prepared)
-                notes += _copies(self.table, prepared)
-            if self.classes is None:
-                notes.append("its folds were not dealt again: they hang on levels of numbers")
-            else:
+            if self.classes is not None:
                 yield from _label_faults(self.table, self.classes, suite)
-                dealt = self.dealt(suite)
-                if first.suite.name == f"{suite.name}-control":  # random folds, as ``run --gap`` makes them
-                    n_usable = len(self.table) - sum(map(len, dealt.excluded.values()))
-                    suite = control_suite(suite, dealt, n_usable)
-                    dealt = self.dealt(suite)
+            dealt = self.dealt(suite, indices)
+            if first.suite.name == f"{suite.name}-control":  # random folds, as ``run --gap`` makes them
+                n_usable = len(self.table) - sum(map(len, dealt.excluded.values()))
+                suite = control_suite(suite, dealt, n_usable)
+                dealt = self.dealt(suite, indices)
+        if prepared is not None:
+            yield from _against_corpora(self.table, self.classes, prepared)
+            notes += _copies(self.table, prepared)
         for record in self.scored:
             found = _suite_faults(record, suite) if suite else []
             if dealt and suite and not found:
@@ -144,16 +148,40 @@ class _Run:
                 found += twice
             yield from (f"{_label(record)}: {fault}" for fault in found)
 
-    def dealt(self, suite: Suite) -> Split:
+    def class_indices(self, suite: Suite, prepared: Prepared | None) -> NDArray[np.int64] | None:
+        """Return what folds are dealt by: classes, or the levels of numbers; None where nobody here knows their scale.
+
+        Raises:
+            DataError: If a number is none on the scale of its corpus.
+        """
+        if self.classes is not None:
+            place = {name: index for index, name in enumerate(self.records[0].suite.classes)}
+            named = self.classes.reindex(self.table.column("utterance_id"))
+            return np.array([place[name] for name in named], dtype=np.int64)
+        scheme, corpora = suite.scheme(()), self.table.column("corpus")
+        if not isinstance(scheme, DimensionScheme):
+            return None
+        levels = np.full(len(self.table), -1, dtype=np.int64)
+        for name, scales in _scales(set(corpora), prepared).items():
+            if scheme.column not in scales:
+                return None
+            own = corpora == name
+            levels[own] = scheme.class_indices(list(self.table.column(scheme.column)[own]), scales[scheme.column])
+        if (levels < 0).any():
+            first = self.table.column("utterance_id")[levels < 0][0]
+            raise DataError(
+                f"{int((levels < 0).sum()):,} utterances have no {scheme.column} on its scale, first {first}"
+            )
+        return levels
+
+    def dealt(self, suite: Suite, indices: NDArray[np.int64]) -> Split:
         """Return the folds that a suite's protocol makes of the run's utterances."""
-        assert self.classes is not None
         corpora = {corpus.name: corpus for record in self.records for corpus in record.corpora}
         expected = next(iter(corpora.values())).expected_speakers if len(corpora) == 1 else None
-        place = {name: index for index, name in enumerate(self.records[0].suite.classes)}
         return make_folds(
             suite.protocol,
             self.table,
-            np.array([place[name] for name in self.classes.reindex(self.table.column("utterance_id"))], dtype=np.int64),
+            indices,
             partial=any(corpus.partial for corpus in corpora.values()),
             expected_speakers=expected if expected and self.table.n_speakers < expected else None,
             unusable=sum(sum(corpus.dropped.values()) for corpus in corpora.values()),
@@ -240,8 +268,9 @@ def _suite_faults(record: RunRecord, suite: Suite) -> list[str]:
         return [f"version {of.version} of {of.name}, here it is {suite.version}: its scores may differ"]
     if of.digest != digest(suite):
         return [f"its suite is not the {suite.name} that is known here (digest {of.digest}, not {digest(suite)})"]
-    stated = (of.primary, of.targets, of.sample_rate_hz)
-    found = (suite.primary, suite.targets, suite.sample_rate_hz)
+    labels = suite.labels if isinstance(suite.labels, str) else suite.labels.name
+    stated = (of.primary, of.targets, of.sample_rate_hz, of.labels)
+    found = (suite.primary, suite.targets, suite.sample_rate_hz, labels)
     faults = [
         f"its suite states {one}, here it is {other}" for one, other in zip(stated, found, strict=True) if one != other
     ]
@@ -291,7 +320,10 @@ def _corpus_faults(record: RunRecord, suite: Suite, table: UtteranceTable, dealt
     for unusable in dealt.excluded.values():
         used[unusable] = False
     used &= np.array([parent is None for parent in table.column("parent")])
-    faults = []
+    pair = (record.train, record.test) if record.train else None
+    asked = [side for fold in dealt.folds if pair in (None, fold.pair) for side in (fold.fitted, fold.test)]
+    absent = set(table.column("corpus")[np.concatenate([EMPTY, *asked])]) - {corpus.name for corpus in record.corpora}
+    faults = [f"{name} is in its folds, and none of its corpora" for name in sorted(absent)]
     for corpus in record.corpora:
         rows = table.rows((table.column("corpus") == corpus.name) & used)
         found = (len(rows), rows.n_speakers, fingerprint(rows))
@@ -303,8 +335,10 @@ def _corpus_faults(record: RunRecord, suite: Suite, table: UtteranceTable, dealt
             faults.append(f"{corpus.name}: {corpus.n} found, but used and dropped add up to something else")
         known = registry.load("corpora", corpus.name) if corpus.name in registry.entries("corpora") else None
         expected = known.expected(known.selection(suite.select or None)) if isinstance(known, Corpus) else None
-        if isinstance(known, Corpus) and (expected.utterances if expected else None) != corpus.expected:
-            faults.append(f"{corpus.name}: {corpus.expected} utterances expected, its adapter says otherwise")
+        whole = (expected.utterances, expected.speakers) if expected else (None, None)
+        if isinstance(known, Corpus) and whole != (corpus.expected, corpus.expected_speakers):
+            of = f"{corpus.expected} utterances of {corpus.expected_speakers} speakers"
+            faults.append(f"{corpus.name}: {of} expected, its adapter says otherwise")
     return faults
 
 
@@ -320,6 +354,8 @@ def _against_corpora(table: UtteranceTable, classes: pd.Series | None, prepared:
     if classes is not None:
         names = np.array(prepared.scheme.classes, dtype=object)
         stated["class"] = (classes.reindex(ids).to_numpy()[there], names[prepared.classes[rows]])
+    elif prepared.ratings is not None:
+        stated["number"] = (table.column(prepared.scheme.column)[there], prepared.ratings[rows])
     for what, (one, other) in stated.items():
         wrong = one != other
         if wrong.any():
@@ -327,6 +363,15 @@ def _against_corpora(table: UtteranceTable, classes: pd.Series | None, prepared:
                 f"{what} of {int(wrong.sum()):,} utterances is not the corpora's, first {ids[there][wrong][0]}"
             )
     return faults
+
+
+def _scales(names: Iterable[str], prepared: Prepared | None) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """Return corpus -> scales of its numbers, of the corpora at hand, else as registered."""
+    if prepared is not None:
+        here = {audit.corpus.name: audit.corpus.scales for audit in prepared.audits}
+        return {name: here.get(name, {}) for name in names}
+    known = registry.entries("corpora")
+    return {name: registry.load("corpora", name).scales if name in known else {} for name in names}
 
 
 def _copies(table: UtteranceTable, prepared: Prepared) -> list[str]:

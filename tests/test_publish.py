@@ -145,6 +145,13 @@ def test_a_refusal_names_its_override_and_the_override_stands_on_the_board(
     assert main(["verify", str(board), "--suite", str(small_run().suite)]) == 4
 
 
+def test_a_licence_that_one_row_alone_lacks_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    run = small_run().copied(tmp_path)
+    (corpus,) = read_records(run)[0].corpora
+    change(run, "chance", corpora=(msgspec.structs.replace(corpus, licence=""),))
+    assert SAID["unknown-licence"] in publish(capsys, run, tmp_path / "results", code=4)["error"]
+
+
 def test_a_run_that_lost_a_record_is_no_whole_run(tmp_path: Path, capsys: Capture) -> None:
     run = small_run().copied(tmp_path)
     (run / "records" / "001-logreg.json").unlink()  # the last one: no gap in the numbers

@@ -124,6 +124,25 @@ def test_a_gpu_that_is_not_there_exits_3(tmp_path: Path, capsys: Capture, monkey
     assert code == 3 and "ran on a GPU" in told["error"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": ()}, "seed 0 is not the record's"),
+        ({"train": "small", "test": "other"}, "no fold here trains on small and tests on other"),
+        ({"params": {"rows": 3}}, "rows = 3, a list of labels expected"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(
+    changes: dict[str, Any], said: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = small_run().copied(tmp_path) / "records" / "001-logreg.json"
+    if "params" in changes:
+        changes = {"model": msgspec.structs.replace(decode(path.read_bytes()).model, **changes)}
+    change(path, **changes)
+    code, told = reproduce(capsys, path)
+    assert code == 4 and said in told["error"]
+
+
 def test_a_folder_with_stored_fits_is_not_taken_for_a_second_run(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "cells").mkdir()
     code, told = reproduce(capsys, small_run().folder / "records" / "000-chance.json", "--out", str(tmp_path))

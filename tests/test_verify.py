@@ -27,6 +27,7 @@ from ser_bench.records import UTTERANCES, FoldRef, RunRecord, Score, decode, enc
 from ser_bench.run_audit import run_table
 from ser_bench.suites import load_suite
 from ser_bench.verify import _label_faults
+from tests.small_corpus import write_small_corpus, write_suite, write_table
 from tests.small_runs import small_run
 
 Capture = pytest.CaptureFixture[str]
@@ -148,6 +149,16 @@ CLAIMS: dict[str, tuple[Callable[[RunRecord], dict[str, Any]], str]] = {
         lambda r: {"suite": msgspec.structs.replace(r.suite, digest="0" * 16)},
         "records are of several suites",
     ),
+    "other labels": (
+        lambda r: {"suite": msgspec.structs.replace(r.suite, labels="six")},
+        "states six, here it is native",
+    ),
+    "a class twice": (
+        lambda r: {"suite": msgspec.structs.replace(r.suite, classes=(*r.suite.classes, r.suite.classes[0]))},
+        "a class of the record stands twice",
+    ),
+    "no corpus, so none that is partial": (lambda r: {"corpora": ()}, "small is in its folds, and none of its corpora"),
+    "a number that no float holds": (lambda r: {"n_test": 10**400}, "n_test is 1000"),
     "another metric": (lambda r: {"suite": msgspec.structs.replace(r.suite, primary="war")}, "its suite states war"),
     "a declaration": (
         lambda r: {"suite": msgspec.structs.replace(r.suite, declares=("shared-speaker",))},
@@ -329,6 +340,39 @@ def test_a_corpus_at_hand_is_compared(board: Path, tmp_path: Path, capsys: Captu
     assert [fault for fault in told["submissions"][0]["faults"] if "small:s0_angry_0" in fault and "corpora's" in fault]
 
 
+def test_a_run_that_hides_its_classes_is_not_taken_for_one_of_numbers(board: Path, capsys: Capture) -> None:
+    table = pd.read_parquet(board / UTTERANCES)
+    table.drop(columns="class_name").to_parquet(board / UTTERANCES)
+    assert "has to have a column 'class_name'" in faults(capsys, board)
+
+
+def test_folds_of_numbers_are_dealt_again_where_their_scale_is_known(tmp_path: Path, capsys: Capture) -> None:
+    data, suite = tmp_path / "data", tmp_path / "numbers.toml"
+    rows = write_small_corpus(data / "small")
+    write_table(data / "small" / "utterances.csv", [{**row, "arousal": str(1 + at % 5)} for at, row in enumerate(rows)])
+    (data / "small" / "corpus.toml").write_text('licence = "CC0-1.0"\n[scales]\narousal = [1, 5]\n')
+    write_suite(suite, models='"mean"', more='targets = "values"')
+    suite.write_text(suite.read_text().replace('"native"', '"arousal"'))
+    places = ("--data", str(data), "--store", str(tmp_path / "store"), "--quiet")
+    assert main(["run", "--suite", str(suite), *places, "--out", str(tmp_path / "runs")]) == 0
+    (run,) = (tmp_path / "runs").glob("numbers-*")
+    assert main(["publish", str(run), "--to", str(tmp_path / "results"), "--allow-dirty"]) == 0
+    board = tmp_path / "results" / run.name
+
+    code, told = verify(capsys, board, "--suite", suite, suite=False)
+    assert code == 0 and "nobody here knows the scale" in told["submissions"][0]["notes"][0]
+    code, told = verify(capsys, board, "--suite", suite, *places, suite=False)
+    assert code == 0 and not any("dealt" in note for note in told["submissions"][0]["notes"])
+    rewrite(board, "000-mean", folds=fold(record_of(board, "000-mean"), digest="0" * 16))
+    _, told = verify(capsys, board, "--suite", suite, *places, suite=False)
+    assert "mean: other folds than the suite deals (fold-1: digest differs)" in told["submissions"][0]["faults"]
+    write_table(data / "small" / "utterances.csv", [{**row, "arousal": "3"} for row in rows])
+    _, told = verify(capsys, board, "--suite", suite, *places, suite=False)
+    assert any(
+        fault.startswith("number of 36 utterances is not the corpora's") for fault in told["submissions"][0]["faults"]
+    )
+
+
 # Files that do harm
 
 
@@ -425,6 +469,15 @@ def test_a_parquet_file_that_unfolds_into_too_much_is_not_read(board: Path, caps
     pq.write_table(pa.concat_tables([rows] * 5), board / "predictions" / f"{ROW}.parquet")
     assert (board / "predictions" / f"{ROW}.parquet").stat().st_size < 2**20
     assert "made to do harm?" in faults(capsys, board)
+
+
+def test_texts_that_unfold_into_too_much_are_not_read(
+    board: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submissions, "MAX_COLUMN_BYTES", 2**20)
+    forge(board, lambda frame: pd.concat([frame.assign(speaker="x" * submissions.MAX_TEXT)] * 2))
+    assert (board / "predictions" / f"{ROW}.parquet").stat().st_size < 2**17
+    assert "its texts unfold into more than 1,048,576 bytes" in faults(capsys, board)
 
 
 def test_a_gap_whose_control_lies_elsewhere_is_not_followed(tmp_path: Path, capsys: Capture) -> None:
