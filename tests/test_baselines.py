@@ -92,6 +92,15 @@ def test_rows_without_scores_are_kept_as_such(tmp_path: Path) -> None:
     assert gated(kept(run), run, "uar:-0").passed
 
 
+def test_setting_a_baseline_says_which_rows_nothing_is_held_against(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", {"svm": [BASE]})
+    (run / "records" / "001.json").write_bytes(encode(report_records.unscored("cnn", "failed", "out of memory")))
+    assert main(["baseline", "set", str(run), "--to", str(tmp_path)]) == 0
+    assert "cnn: failed, so nothing will be held against it" in capsys.readouterr().err
+
+
 def test_a_run_without_scores_is_no_baseline(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"svm": [BASE]}, status="failed", reason="no")
     with pytest.raises(DataError, match="no row has scores"):

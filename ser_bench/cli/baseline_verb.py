@@ -49,6 +49,7 @@ def _set(args: argparse.Namespace) -> dict[str, Any]:
 
     from ser_bench.baseline_files import make_baseline, write_baseline
     from ser_bench.benchmark_files import write_benchmarks
+    from ser_bench.cli.output import say
     from ser_bench.records import read_records
 
     folder = _path(args, "ser-bench baseline set RUN")
@@ -56,6 +57,9 @@ def _set(args: argparse.Namespace) -> dict[str, Any]:
     baseline = make_baseline(folder, records, args.label)
     path = Path(args.to) / f"{records[0].suite.name}-{baseline.label}.json"
     write_baseline(path, baseline)
+    for record in records:
+        if record.status != "ok":
+            say(f"{record.row}: {record.status}, so nothing will be held against it")
     if args.pytest_benchmark:
         write_benchmarks(Path(args.pytest_benchmark), records)
     return {"path": str(path), "label": baseline.label, "rows": len(records), "n_bytes": path.stat().st_size}

@@ -82,7 +82,9 @@ def system_error(error: OSError) -> PrerequisiteError:
     from ser_bench.errors import PrerequisiteError
 
     where = f": {error.filename}" if error.filename else ""
-    return PrerequisiteError(f"{error.strerror or error}{where}", hint="--out DIR and --store DIR can lie elsewhere")
+    return PrerequisiteError(
+        f"{error.strerror or error}{where}", hint="a folder that can be written to: --out, --store and --to name others"
+    )
 
 
 def clean(text: Any) -> str:
