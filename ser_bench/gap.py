@@ -8,6 +8,7 @@ Or the control is a suite of its own, a published protocol, which may test other
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,9 +204,7 @@ def _differences(record: RunRecord, sides: Sides) -> dict[str, Score]:
             continue
         both, strata = side_by_side(ours, theirs), corpora_of(speakers)
         found = score_with_interval(both, difference(statistic), lowest=-1.0, strata=strata)
-        differences[name] = Score(
-            value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
-        )
+        differences[name] = Score(**asdict(found))
     return differences
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,7 @@ def rating_fields(
         found = score_with_interval(
             sums, statistic, n_unknown=unknown, lowest=low, highest=high, counted=False, strata=strata
         )
-        scores[name] = Score(
-            value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
-        )
+        scores[name] = Score(**asdict(found))
     of_seeds = ccc_of_sums(sums.sum(axis=1))
     by_fold = [
         mean_of_known([f.test_ccc for f in folds if f.fold_id == name])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +137,7 @@ def _class_fields(
     strata = _corpora_of_speakers(prepared, tested)
     scores = {}
     for name, statistic in metrics.METRICS.items():
-        estimate = score_with_interval(confusions, statistic, n_unknown=unknown, strata=strata)
-        scores[name] = Score(
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            method=estimate.method,
-            n_speakers=estimate.n_speakers,
-        )
+        scores[name] = Score(**asdict(score_with_interval(confusions, statistic, n_unknown=unknown, strata=strata)))
     pooled = confusions.sum(axis=(0, 1))
     seed_uar = metrics.uar_of_confusion(confusions.sum(axis=1))
     uars = [(fold.fold_id, fold.test_uar) for fold in folds if fold.test_uar is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from numpy.typing import NDArray
@@ -43,9 +44,7 @@ def stress_score(
         found = score_with_interval(
             sums, statistic, n_unknown=n_unknown, lowest=lowest, highest=highest, counted=counted, strata=strata
         )
-        return Score(
-            value=found.value, low=found.low, high=found.high, method=found.method, n_speakers=found.n_speakers
-        )
+        return Score(**asdict(found))
 
     low, high = BOUNDS.get(primary, (0.0, 1.0))
     return StressScore(
